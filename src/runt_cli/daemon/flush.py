@@ -1,0 +1,26 @@
+"""`runt daemon flush`: throw the pooled environments away."""
+
+from __future__ import annotations
+
+import click
+
+__all__ = ["flush"]
+
+
+@click.command
+def flush() -> None:
+    """Throw the pooled environments away; the daemon builds them anew.
+
+    \b
+    Example:
+      runt daemon flush && runt daemon status
+    """
+    from runt_cli.failure import fail
+    from runtimed.client.daemon_client import DaemonClient
+    from runtimed.errors import RuntimedError
+
+    try:
+        DaemonClient().flush_pool()
+    except RuntimedError as error:
+        raise fail("Failed to flush pool", error) from error
+    click.echo("Pool flushed — environments will be rebuilt")

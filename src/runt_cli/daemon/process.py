@@ -1,0 +1,134 @@
+"""The daemon as a process: what its info file says, whether it lives, how it is started and ended.
+
+A daemon holds its lock file as long as it lives, whatever became of its socket. So the lock, and
+not a process id that may have been given to somebody else, says whether there is one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import signal
+import time
+from typing import Any
+
+from runt_cli.failure import DAEMON_NOT_RUNNING, Fail
+from runtimed.client.daemon_client import DaemonClient
+from runtimed.errors import RuntimedError
+from runtimed.paths import Paths
+
+__all__ = [
+    "STOP_LIMIT",
+    "daemon_info",
+    "is_alive",
+    "not_running",
+    "start_daemon",
+    "stop_daemon",
+    "wait_gone",
+]
+
+#: How long a daemon may take to stop its kernels and end, in seconds. Its own limit is 5.
+STOP_LIMIT = 20.0
+
+#: How long the info file may take to appear behind the socket, in seconds.
+_INFO_LIMIT = 5.0
+
+
+def daemon_info(paths: Paths) -> dict[str, Any] | None:
+    """What the info file says, also when its daemon is long gone; None without a readable one."""
+    import orjson
+
+    try:
+        info = orjson.loads(paths.info.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return info if isinstance(info, dict) else None
+
+
+def is_alive(paths: Paths) -> bool:
+    """Whether some process holds the daemon's lock. Creates nothing."""
+    try:
+        lock = os.open(paths.lock, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        # Shared, for an instant, and only after a daemon failed to answer: one that starts at this
+        # very moment would take us for another daemon.
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
+def start_daemon(paths: Paths) -> int:
+    """See to it that a daemon answers; its process id.
+
+    Being asked for a daemon, this starts one at an explicitly named socket too.
+
+    Raises: DaemonUnreachable when it does not come up.
+    """
+    import attrs
+
+    from runtimed.client.connect import ensure_daemon
+
+    ensure_daemon(attrs.evolve(paths, explicit=False))
+    # The info file is written once the socket listens, so it may come a moment later.
+    deadline = time.monotonic() + _INFO_LIMIT
+    while (info := daemon_info(paths)) is None or not DaemonClient().ping():
+        if time.monotonic() > deadline:
+            raise Fail(f"The daemon was started, but {paths.info} is missing")
+        time.sleep(0.01)
+    return int(info["pid"])
+
+
+def stop_daemon(paths: Paths) -> int | None:
+    """Ask the daemon to end and wait until its process has gone; its id, None when none ran.
+
+    A daemon that lives but does not answer gets SIGTERM.
+
+    Raises: Fail when it is still there after STOP_LIMIT.
+    """
+    info = daemon_info(paths)
+    pid = info.get("pid") if info else None
+    if not isinstance(pid, int) or pid <= 0:
+        pid = None
+    try:
+        DaemonClient().shutdown()
+    except RuntimedError:
+        if not is_alive(paths):
+            return None
+        if pid is None:
+            raise Fail(f"The daemon does not answer, and {paths.info} does not name it") from None
+        os.kill(pid, signal.SIGTERM)
+    if not wait_gone(paths, pid, STOP_LIMIT):
+        raise Fail(f"The daemon (pid {pid}) has not ended within {STOP_LIMIT:.0f} seconds")
+    return pid or 0
+
+
+def wait_gone(paths: Paths, pid: int | None, limit: float) -> bool:
+    """Wait until a daemon's process has ended; False when the limit, in seconds, came first."""
+    deadline = time.monotonic() + limit
+    if pid is not None and hasattr(os, "pidfd_open"):
+        try:
+            process = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return True
+        try:
+            poll = select.poll()
+            poll.register(process, select.POLLIN)
+            return bool(poll.poll(limit * 1000))
+        finally:
+            os.close(process)
+    while is_alive(paths):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def not_running() -> Fail:
+    """The Fail of a command that needs a running daemon and found none."""
+    return Fail("Daemon not running.", DAEMON_NOT_RUNNING)

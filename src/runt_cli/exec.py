@@ -1,0 +1,51 @@
+"""`runt exec`: run a piece of code in a new session."""
+
+from __future__ import annotations
+
+import click
+
+from runt_cli.options import kernel_options, timeout_option
+
+__all__ = ["exec_"]
+
+
+@click.command("exec")
+@click.argument("code")
+@timeout_option("Give up when it runs longer.")
+@kernel_options(default="python")
+def exec_(code: str, timeout: float, kernel: str, env: str) -> None:
+    """Run a piece of code in a new session.
+
+    Prints its outputs as they come. With `-` for CODE the code is read from stdin.
+
+    Exit code: 0, or 1 when the code raised an exception, 130 after Ctrl-C.
+
+    \b
+    Examples:
+      runt exec 'import sys; print(sys.version)'
+      runt exec - < script.py
+    """
+    import sys
+
+    from runt_cli.failure import Fail
+    from runt_cli.interruptible import run_interruptible
+    from runt_cli.running import CellReport, run_cell
+    from runt_cli.watching import PrintingWatcher, standard_screen
+    from runtimed import AsyncSession
+
+    source = sys.stdin.buffer.read().decode() if code == "-" else code
+    watcher = PrintingWatcher(standard_screen())
+
+    async def run_it() -> CellReport:
+        async with AsyncSession(peer_label="runt") as session:
+            await session.connect()
+            await session.start_kernel(kernel_type=kernel, env_source=env)
+            cell_id = await session.create_cell(source)
+            return await run_cell(session, cell_id, watcher, timeout=timeout)
+
+    report = run_interruptible(run_it)
+    watcher.cell_ended(report)
+    if report.failed:
+        if report.outcome == "error":
+            raise click.exceptions.Exit(1)  # the traceback has said it all
+        raise Fail(f"Error: {report.reason}")

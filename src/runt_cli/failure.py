@@ -1,0 +1,40 @@
+"""How a command fails: one line on stderr, and an exit code that says of which kind."""
+
+from __future__ import annotations
+
+import sys
+from typing import IO
+
+import click
+
+__all__ = ["DAEMON_NOT_RUNNING", "FAILED", "INTERRUPTED", "Fail", "fail"]
+
+FAILED = 1
+#: A command needs a daemon and none runs. (2 is click's, for a wrong use of the command line.)
+DAEMON_NOT_RUNNING = 3
+#: Ended by Ctrl-C, as shells count it: 128 + SIGINT.
+INTERRUPTED = 130
+
+
+class Fail(click.ClickException):
+    """Ends a command: one line on stderr, and an exit code."""
+
+    def __init__(self, message: str, exit_code: int = FAILED) -> None:
+        super().__init__(" ".join(message.split()))
+        self.exit_code = exit_code  # type: ignore[misc]  # click's own way to set it
+
+    def show(self, file: IO[str] | None = None) -> None:
+        click.echo(self.message, file=file or sys.stderr)
+
+
+def fail(action: str, error: Exception, hint: str = "") -> Fail:
+    """The Fail for an action that an error ended; exit code 3 when that is that no daemon runs.
+
+    Shape: `<action>: <error>`, then the hint as a sentence of its own.
+    """
+    from runtimed.errors import DaemonUnreachable
+
+    code = DAEMON_NOT_RUNNING if isinstance(error, DaemonUnreachable) else FAILED
+    if hint:
+        return Fail(f"{action}: {str(error).rstrip('.')}. {hint}", code)
+    return Fail(f"{action}: {error}", code)

@@ -1,0 +1,58 @@
+"""The top of the command tree: what `runt` alone, `--help` and `--version` show."""
+
+from __future__ import annotations
+
+import click
+
+from runt_cli.lazy import LazyGroup
+
+__all__ = ["runt"]
+
+
+def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from runt_cli.version import version
+
+        click.echo(f"runt {version()}")
+        ctx.exit()
+
+
+@click.group(
+    cls=LazyGroup,
+    commands_in={
+        "run": "runt_cli.run:run",
+        "exec": "runt_cli.exec:exec_",
+        "ps": "runt_cli.ps:ps",
+        "notebooks": "runt_cli.notebooks:notebooks",
+        "stop": "runt_cli.stop:stop",
+        "status": "runt_cli.daemon.status:status",
+        "logs": "runt_cli.daemon.logs:logs",
+        "daemon": "runt_cli.daemon:daemon",
+    },
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
+@click.pass_context
+def runt(ctx: click.Context) -> None:
+    """CLI for Jupyter Runtimes.
+
+    Runs notebooks and code through the runtimed daemon, which is started when it is not there yet,
+    and shows what the daemon is doing.
+
+    \b
+    Examples:
+      runt run analysis.ipynb --save       run a notebook, keep its outputs in the file
+      runt exec 'print(6 * 7)'             run a piece of code in a new session
+      runt ps                              the kernels that are running
+      runt daemon status                   the daemon, its pools and where its files are
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())

@@ -1,0 +1,106 @@
+"""Notebook runtimes that outlive every window: the client of the runtimed daemon.
+
+`Session` is for ordinary programs, `AsyncSession` for asynchronous ones on Trio or asyncio,
+`DaemonClient` asks the daemon about itself. Names are loaded when they are first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from runtimed.client.async_session import AsyncSession
+    from runtimed.client.daemon_client import DaemonClient
+    from runtimed.client.results import (
+        Cell,
+        CompletionItem,
+        CompletionResult,
+        ExecutionEvent,
+        ExecutionResult,
+        HistoryEntry,
+        NotebookConnectionInfo,
+        Output,
+        QueueState,
+        SyncEnvironmentResult,
+    )
+    from runtimed.client.session import Session
+    from runtimed.client.streams import (
+        EventIteratorSubscription,
+        EventSubscription,
+        ExecutionEventIterator,
+        ExecutionEventStream,
+    )
+    from runtimed.errors import RuntimedError
+    from runtimed.paths import default_socket_path
+
+    __version__: str
+
+__all__ = [
+    "AsyncSession",
+    "Cell",
+    "CompletionItem",
+    "CompletionResult",
+    "DaemonClient",
+    "EventIteratorSubscription",
+    "EventSubscription",
+    "ExecutionEvent",
+    "ExecutionEventIterator",
+    "ExecutionEventStream",
+    "ExecutionResult",
+    "HistoryEntry",
+    "NotebookConnectionInfo",
+    "Output",
+    "QueueState",
+    "RuntimedError",
+    "Session",
+    "SyncEnvironmentResult",
+    "default_socket_path",
+]
+
+_HOMES = {
+    "AsyncSession": "runtimed.client.async_session",
+    "Cell": "runtimed.client.results",
+    "CompletionItem": "runtimed.client.results",
+    "CompletionResult": "runtimed.client.results",
+    "DaemonClient": "runtimed.client.daemon_client",
+    "EventIteratorSubscription": "runtimed.client.streams",
+    "EventSubscription": "runtimed.client.streams",
+    "ExecutionEvent": "runtimed.client.results",
+    "ExecutionEventIterator": "runtimed.client.streams",
+    "ExecutionEventStream": "runtimed.client.streams",
+    "ExecutionResult": "runtimed.client.results",
+    "HistoryEntry": "runtimed.client.results",
+    "NotebookConnectionInfo": "runtimed.client.results",
+    "Output": "runtimed.client.results",
+    "QueueState": "runtimed.client.results",
+    "RuntimedError": "runtimed.errors",
+    "Session": "runtimed.client.session",
+    "SyncEnvironmentResult": "runtimed.client.results",
+    "default_socket_path": "runtimed.paths",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        value: Any = _version()
+    elif name in _HOMES:
+        from importlib import import_module
+
+        value = getattr(import_module(_HOMES[name]), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value  # from now on an ordinary attribute
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "__version__"})
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("runtimed")
+    except PackageNotFoundError:
+        return "0.0.0-dev"

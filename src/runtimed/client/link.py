@@ -1,0 +1,297 @@
+"""One notebook connection to the daemon: a task that reads, a task that writes.
+
+Requests carry ids and are answered in any order. The reader hands everything on synchronously and
+never waits, so whoever listens misses nothing; the writer puts pending edits before pending
+requests and sends both in one piece.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import weakref
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
+
+import trio
+
+from runtimed.client.replica import Replica
+from runtimed.client.resolve import OutputReader
+from runtimed.errors import ConnectionLost, RemoteProtocolError, RequestFailed, RuntimedError
+from runtimed.protocol import broadcasts, events, requests, responses
+from runtimed.protocol.connection import NEED_DATA, Connection
+
+__all__ = ["Link", "Listener"]
+
+log = logging.getLogger(__name__)
+
+#: How much is read at once, in bytes; large outputs arrive in few pieces.
+_CHUNK = 262_144
+
+#: Seconds that an acknowledgement may wait for something to travel with.
+_ACK_DELAY = 0.02
+
+Answer: TypeAlias = "responses.NotebookResponse | RuntimedError"
+
+
+class Listener(Protocol):
+    """Something that wants to hear every broadcast. Called on the link's loop; must not block."""
+
+    def hear(self, broadcast: broadcasts.NotebookBroadcast) -> None: ...
+    def end(self, error: RuntimedError) -> None: ...
+
+
+class Link:
+    """A connection after its handshake.
+
+    Ends when the daemon closes it, when it breaks the protocol, or by `close`. From then on `alive`
+    is False, and every request and listener has been told.
+    """
+
+    def __init__(
+        self,
+        stream: trio.abc.Stream,
+        connection: Connection,
+        replica: Replica,
+        outputs: OutputReader,
+        *,
+        shield: bool = False,
+    ) -> None:
+        self.replica = replica
+        self.outputs = outputs
+        self.token = trio.lowlevel.current_trio_token()
+        self.alive = True
+        self._stream = stream
+        self._connection = connection
+        self._scope = trio.CancelScope(shield=shield)
+        self._closing = False
+        self._finished = trio.Event()
+        self._ids = itertools.count(1)
+        self._pending: dict[int | str, Callable[[Answer], None]] = {}
+        self._listeners: dict[Listener, None] = {}
+        self._outbox: list[bytes] = []
+        self._edited = True  # the very first sync message says what we have: nothing
+        self._unacknowledged = False
+        self._something_to_send = trio.Event()
+        self._something_to_send.set()
+        self._patience = trio.CancelScope()  # how long the writer waits for something to send
+        self._synced = trio.lowlevel.ParkingLot()
+        _links.add(self)
+
+    async def run(self) -> None:
+        """Carry messages until the connection ends. Never raises anything but Cancelled."""
+        try:
+            with self._scope:
+                async with trio.open_nursery() as tasks:
+                    tasks.start_soon(self._write)
+                    await self._read()
+                    tasks.cancel_scope.cancel()
+        finally:
+            self._end()
+            with trio.CancelScope(shield=True):
+                await trio.aclose_forcefully(self._stream)
+            self._finished.set()
+
+    async def close(self) -> None:
+        """End the connection at once; returns when its tasks have."""
+        self._closing = True
+        self._scope.cancel()
+        with trio.CancelScope(shield=True):
+            await self._finished.wait()
+
+    def abandon(self) -> None:
+        """End the connection from any thread, without waiting."""
+        try:
+            self.token.run_sync_soon(self._scope.cancel)
+        except trio.RunFinishedError:
+            pass
+
+    # Talking
+
+    def send(self, request: requests.NotebookRequest, deliver: Callable[[Answer], None]) -> int:
+        """Queue a request behind all local edits; `deliver` gets the answer, exactly once.
+
+        Returns the request's id, for `forget`.
+        Raises: ConnectionLost, or RuntimedError "Not connected" after `close`.
+        """
+        if not self.alive:
+            raise self._error()
+        number = next(self._ids)
+        data = self._connection.send(events.Request(request, number))
+        self._pending[number] = deliver
+        self._outbox.append(data)
+        self._something_to_send.set()
+        return number
+
+    def forget(self, number: int) -> None:
+        """Nobody waits for this answer any more."""
+        self._pending.pop(number, None)
+
+    async def request(
+        self, request: requests.NotebookRequest, timeout: float
+    ) -> responses.NotebookResponse:
+        """Send a request and wait for its answer.
+
+        Raises: RequestFailed with the daemon's text; RuntimedError "Connection timed out" after
+            `timeout` seconds; ConnectionLost.
+        """
+        answered = trio.Event()
+        answers: list[Answer] = []
+
+        def deliver(answer: Answer) -> None:
+            answers.append(answer)
+            answered.set()
+
+        number = self.send(request, deliver)
+        try:
+            with trio.move_on_after(timeout):
+                await answered.wait()
+        finally:
+            self.forget(number)
+        if not answers:
+            raise RuntimedError("Connection timed out")
+        answer = answers[0]
+        if isinstance(answer, RuntimedError):
+            raise answer
+        if isinstance(answer, responses.Error):
+            raise RequestFailed(answer.error)
+        return answer
+
+    def edited(self) -> None:
+        """The local document has changed: tell the daemon as soon as the socket takes it."""
+        self._edited = True
+        self._something_to_send.set()
+
+    def listen(self, listener: Listener) -> None:
+        if not self.alive:
+            raise self._error()
+        self._listeners[listener] = None
+
+    def unlisten(self, listener: Listener) -> None:
+        self._listeners.pop(listener, None)
+
+    async def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait until a condition on the replica holds. Looks again after each sync message.
+
+        Raises: ConnectionLost if the connection ends before.
+        """
+        while not condition():
+            if not self.alive:
+                raise self._error()
+            await self._synced.park()
+
+    # The two tasks
+
+    async def _read(self) -> None:
+        try:
+            while self._take_in_events():
+                self._connection.receive_data(await self._stream.receive_some(_CHUNK))
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
+        except RemoteProtocolError as error:
+            log.warning("the daemon broke the protocol error=%r", str(error))
+        except Exception:
+            log.exception("connection to the daemon failed")
+
+    def _take_in_events(self) -> bool:
+        """Handle all that has arrived. False when nothing more will."""
+        synced = False
+        open_ = True
+        while (event := self._connection.next_event()) is not NEED_DATA:
+            if isinstance(event, events.SyncMessage):
+                self.replica.receive(event.data)
+                synced = True
+            elif isinstance(event, events.Broadcast):
+                self._hear(event.broadcast)
+            elif isinstance(event, events.Response):
+                self._answer(event.response, event.id)
+            elif isinstance(event, events.Closed):
+                open_ = False
+                break
+        if synced:
+            self._synced.unpark_all()
+            self._unacknowledged = True
+            if self.replica.confirmed:
+                # Neither side misses anything: what was received can be acknowledged along with
+                # whatever is sent next, which spares the daemon a message for each run of a cell.
+                self._patience.deadline = min(
+                    self._patience.deadline, trio.current_time() + _ACK_DELAY
+                )
+            else:
+                self.edited()
+        return open_
+
+    def _hear(self, broadcast: broadcasts.NotebookBroadcast) -> None:
+        if isinstance(broadcast, broadcasts.Output) and broadcast.manifest is not None:
+            self.outputs.remember(broadcast.output_json, broadcast.manifest)
+        for listener in tuple(self._listeners):
+            listener.hear(broadcast)
+
+    def _answer(self, response: responses.NotebookResponse, number: int | str | None) -> None:
+        if number is None:
+            # An older daemon answers in order; a departing one tells its reason to whoever is
+            # there.
+            number = next(iter(self._pending), None)
+            if number is None:
+                if isinstance(response, responses.Error):
+                    log.warning("the daemon says error=%r", response.error)
+                return
+        deliver = self._pending.pop(number, None)
+        if deliver is not None:
+            deliver(response)
+
+    async def _write(self) -> None:
+        try:
+            while True:
+                with self._patience:
+                    await self._something_to_send.wait()
+                self._patience = trio.CancelScope()
+                self._something_to_send = trio.Event()
+                if data := self._take_outgoing():
+                    await self._stream.send_all(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass  # the reader finds out why
+        except Exception:
+            log.exception("sending to the daemon failed")
+            self._scope.cancel()
+
+    def _take_outgoing(self) -> bytes:
+        pieces: list[bytes] = []
+        if self._edited or self._unacknowledged:
+            self._edited = self._unacknowledged = False
+            if (message := self.replica.outgoing()) is not None:
+                pieces.append(self._connection.send(events.SyncMessage(message)))
+        pieces += self._outbox
+        self._outbox.clear()
+        return b"".join(pieces)
+
+    # The end
+
+    def _error(self) -> RuntimedError:
+        return RuntimedError("Not connected") if self._closing else ConnectionLost()
+
+    def _end(self) -> None:
+        self.alive = False
+        pending, self._pending = self._pending, {}
+        for deliver in pending.values():
+            deliver(self._error())
+        listeners, self._listeners = self._listeners, {}
+        for listener in listeners:
+            listener.end(self._error())
+        self._synced.unpark_all()
+
+    def _drop_in_child(self) -> None:
+        self.alive = False
+
+
+_links: weakref.WeakSet[Link] = weakref.WeakSet()
+
+
+def _drop_links_after_fork() -> None:
+    """A forked child shares the parent's sockets but must never write to them."""
+    for link in _links:
+        link._drop_in_child()
+
+
+os.register_at_fork(after_in_child=_drop_links_after_fork)

@@ -1,0 +1,87 @@
+"""This client's copy of a notebook document and its half of the conversation that keeps it in step.
+
+Sync messages go in and come out as bytes; who carries them is not known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from runtimed.document.actors import client_actor
+from runtimed.document.notebook import NotebookDocument, Touched
+from runtimed.errors import RemoteProtocolError
+
+__all__ = ["Replica", "announced_heads"]
+
+#: First byte of a sync message, in its two encodings.
+_MESSAGE_TYPES = (0x42, 0x43)
+_HASH_SIZE = 32
+
+
+class Replica:
+    """A document that edits change at once, and what is known of the daemon's copy."""
+
+    def __init__(self, peer_label: str | None = None) -> None:
+        self.document = NotebookDocument.empty(client_actor(peer_label))
+        self._peer = self.document.new_peer()
+        self._announced: list[str] = []
+
+    def receive(self, data: bytes) -> Touched:
+        """Take in one sync message of the daemon.
+
+        Raises: RemoteProtocolError if it can't be decoded; the document is unharmed.
+        """
+        announced = announced_heads(data)
+        touched = self.document.receive_sync(self._peer, data)
+        self._announced = announced
+        return touched
+
+    def outgoing(self) -> bytes | None:
+        """The next sync message for the daemon, None when there is nothing to tell."""
+        return self.document.generate_sync(self._peer)
+
+    @property
+    def in_step(self) -> bool:
+        """Whether everything the daemon has announced is here.
+
+        A sync message may leave out a change that the sender took for known (its filter errs now
+        and then) and bring it one round later, so having taken in the message is not enough.
+        """
+        return self.document.has_heads(self._announced)
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether the daemon has said that it has every local edit."""
+        if not self._announced or not self.in_step:
+            return False
+        return self.document.heads == sorted(self._announced) or not self.document.changes_since(
+            self._announced
+        )
+
+    def has(self, heads: Iterable[str]) -> bool:
+        return self.document.has_heads(list(heads))
+
+
+def announced_heads(message: bytes) -> list[str]:
+    """The heads of its sender's document that a sync message begins with, as hex.
+
+    Shape: a type byte, the number of heads as unsigned LEB128, 32 bytes for each.
+    Raises: RemoteProtocolError if the bytes are no sync message.
+    """
+    if not message or message[0] not in _MESSAGE_TYPES:
+        raise RemoteProtocolError("not a sync message")
+    count, shift, at = 0, 0, 1
+    while True:
+        if at >= len(message) or shift > 28:
+            raise RemoteProtocolError("sync message is cut short")
+        byte = message[at]
+        at += 1
+        count |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            break
+        shift += 7
+    if at + count * _HASH_SIZE > len(message):
+        raise RemoteProtocolError("sync message is cut short")
+    return [
+        message[i : i + _HASH_SIZE].hex() for i in range(at, at + count * _HASH_SIZE, _HASH_SIZE)
+    ]

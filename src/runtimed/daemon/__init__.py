@@ -1,0 +1,1 @@
+"""The daemon: listeners, one module a channel, start-up and shut-down order."""

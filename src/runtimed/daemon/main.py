@@ -1,0 +1,124 @@
+"""The `runtimed` executable: options in, one daemon in the foreground."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from runtimed.errors import RuntimedError
+
+__all__ = ["main"]
+
+_EPILOG = """\b
+Examples:
+  runtimed                               run the user's daemon in the foreground
+  runtimed --log-level debug run         with more to read
+  runtimed run --socket /tmp/x/d.sock    a second, independent daemon
+"""
+
+
+@click.group(invoke_without_command=True, epilog=_EPILOG)
+@click.option(
+    "--log-level",
+    metavar="FILTER",
+    help="A level, or level,module=level,...  RUST_LOG wins over it.  [default: info]",
+)
+@click.option("--dev", is_flag=True, help="Development mode: this workspace's own daemon.")
+@click.version_option(package_name="runtimed", message="runtimed %(version)s")
+@click.pass_context
+def cli(context: click.Context, log_level: str | None, dev: bool) -> None:
+    """Run the notebook runtime daemon: kernels, environments, documents and outputs."""
+    if dev:
+        os.environ["RUNTIMED_DEV"] = "1"
+    context.obj = os.environ.get("RUST_LOG") or log_level or "info"
+    if context.invoked_subcommand is None:
+        context.invoke(run)
+
+
+@cli.command()
+@click.option("--socket", type=click.Path(path_type=Path), help="The Unix socket to listen on.")
+@click.option("--cache-dir", type=click.Path(path_type=Path), help="Where environments are kept.")
+@click.option("--blob-store-dir", type=click.Path(path_type=Path), help="Where outputs are kept.")
+@click.option(
+    "--uv-pool-size", type=click.IntRange(0, 100), default=3, show_default=True, metavar="N"
+)
+@click.option(
+    "--conda-pool-size", type=click.IntRange(0, 100), default=3, show_default=True, metavar="N"
+)
+@click.option(
+    "--warm-kernels",
+    type=click.IntRange(0, 100),
+    default=1,
+    show_default=True,
+    metavar="N",
+    envvar="RUNTIMED_WARM_KERNELS",
+    help="Kernels that run before anybody asks.",
+)
+@click.option(
+    "--keep-alive",
+    type=click.FloatRange(0),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    envvar="RUNTIMED_KEEP_ALIVE",
+    help="How long a notebook without peers keeps its kernel.",
+)
+@click.pass_obj
+def run(
+    log_level: str | None,
+    socket: Path | None = None,
+    cache_dir: Path | None = None,
+    blob_store_dir: Path | None = None,
+    uv_pool_size: int = 3,
+    conda_pool_size: int = 3,
+    warm_kernels: int = 1,
+    keep_alive: float = 30.0,
+) -> None:
+    """Run in the foreground until SIGTERM, SIGINT or a shutdown request."""
+    from runtimed.daemon.config import Config, prepare_directories
+    from runtimed.daemon.log import set_up_logging
+    from runtimed.kernels.launch import notebooks_directory
+    from runtimed.paths import default_paths, paths_for_socket
+
+    try:
+        paths = paths_for_socket(socket) if socket is not None else default_paths()
+        config = Config(
+            paths=paths,
+            notebooks=notebooks_directory(os.environ, paths.workspace),
+            envs=(cache_dir or paths.envs).absolute(),
+            blobs=(blob_store_dir or paths.blobs).absolute(),
+            uv_pool_size=uv_pool_size,
+            conda_pool_size=conda_pool_size,
+            warm_kernels=warm_kernels,
+            keep_alive=keep_alive,
+        )
+        prepare_directories(config)
+        set_up_logging(log_level or "info", paths.log)
+        _run_daemon(config)
+    except RuntimedError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)
+
+
+def _run_daemon(config: Any) -> None:
+    import trio
+
+    from runtimed.daemon.run import run as run_daemon
+    from runtimed.errors import leaves
+
+    try:
+        trio.run(run_daemon, config)
+    except BaseException as error:
+        # What ended the start as a whole is reported as itself, not as a group of one.
+        expected = [leaf for leaf in leaves(error) if isinstance(leaf, RuntimedError)]
+        if expected and len(expected) == len(leaves(error)):
+            raise expected[0] from error
+        raise
+
+
+def main() -> None:
+    cli(prog_name="runtimed")

@@ -1,0 +1,181 @@
+"""A notebook connection: handshake into a room, then a reader, a writer and a worker for requests.
+
+Translates frames into calls of the room and back; decides nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from pathlib import Path
+from typing import Any
+
+import attrs
+import trio
+
+from runtimed.daemon.link import Link
+from runtimed.daemon.notebook_requests import LONG_REQUESTS, answer
+from runtimed.errors import RemoteProtocolError, RuntimedError
+from runtimed.protocol import events, handshake, responses
+from runtimed.rooms.peer import Peer
+from runtimed.rooms.room import Room
+from runtimed.rooms.rooms import Rooms
+
+__all__ = ["Greeting", "serve_notebook"]
+
+log = logging.getLogger(__name__)
+
+#: Requests of one peer that wait for their turn; when full, the peer is not read any further.
+_REQUESTS = 256
+
+
+@attrs.frozen
+class Greeting:
+    """What every notebook connection is told at its beginning."""
+
+    daemon_version: str
+    blob_port: int
+    blob_root: str
+
+    def capabilities(self) -> handshake.ProtocolCapabilities:
+        return handshake.ProtocolCapabilities(
+            daemon_version=self.daemon_version,
+            blob_port=self.blob_port,
+            blob_root=self.blob_root,
+        )
+
+    def connected(
+        self, notebook_id: str, cell_count: int, needs_trust_approval: bool, error: str | None = None
+    ) -> handshake.NotebookConnectionInfo:
+        return handshake.NotebookConnectionInfo(
+            daemon_version=self.daemon_version,
+            notebook_id=notebook_id,
+            cell_count=cell_count,
+            needs_trust_approval=needs_trust_approval,
+            error=error,
+            blob_port=self.blob_port,
+            blob_root=self.blob_root,
+        )
+
+
+async def serve_notebook(link: Link, hello: Any, rooms: Rooms, greeting: Greeting) -> None:
+    """Serve one peer of a room. Returns when the peer has left or the room was closed."""
+    try:
+        room, peer, reply, launch = await _enter(hello, rooms, greeting)
+    except RuntimedError as error:
+        refusal = greeting.connected("", 0, False, error=str(error))
+        await link.send(refusal)
+        return
+    try:
+        if launch and len(room.peers) == 1:
+            room.auto_launch()
+        await link.send(reply)
+        await _serve_peer(link, room, peer)
+    finally:
+        room.leave(peer)
+
+
+async def _enter(
+    hello: Any, rooms: Rooms, greeting: Greeting
+) -> tuple[Room, Peer, Any, bool]:
+    """Find or make the room; the reply, and whether a first peer starts a kernel."""
+    if isinstance(hello, handshake.OpenNotebook):
+        room, peer, count = await rooms.open_notebook(Path(hello.path), "python")
+        reply: Any = greeting.connected(room.notebook_id, count, room.needs_trust_approval())
+        return room, peer, reply, True
+    if isinstance(hello, handshake.CreateNotebook):
+        folder = Path(hello.working_dir) if hello.working_dir else None
+        room, peer = await rooms.create_notebook(hello.runtime, hello.notebook_id, folder)
+        reply = greeting.connected(room.notebook_id, len(room.document), False)
+        return room, peer, reply, True
+    assert isinstance(hello, handshake.NotebookSync)
+    folder = Path(hello.working_dir) if hello.working_dir else None
+    room, peer = await rooms.join(hello.notebook_id, folder)
+    if hello.initial_metadata:
+        room.offer_metadata(hello.initial_metadata)
+    return room, peer, greeting.capabilities(), room.untitled
+
+
+async def _serve_peer(link: Link, room: Room, peer: Peer) -> None:
+    # A request that finds the channel full waits, and with it the reading of this peer alone.
+    send_requests, receive_requests = trio.open_memory_channel[events.Request](_REQUESTS)
+    async with trio.open_nursery() as connection:
+
+        async def write() -> None:
+            await _write(link, room, peer)
+            connection.cancel_scope.cancel()
+
+        connection.start_soon(write)
+        connection.start_soon(_work, link, room, peer, receive_requests)
+        try:
+            await _read(link, room, peer, send_requests)
+        except RemoteProtocolError as error:
+            log.warning("peer dropped notebook=%s reason=%s", room.notebook_id, error)
+            connection.cancel_scope.cancel()
+            with trio.CancelScope(shield=True):
+                await link.say_farewell(error)
+        connection.cancel_scope.cancel()
+
+
+async def _read(
+    link: Link,
+    room: Room,
+    peer: Peer,
+    send_requests: trio.MemorySendChannel[events.Request],
+) -> None:
+    """Take what the peer sends, in order. Returns when the peer has gone."""
+    while True:
+        event = await link.next_event()
+        if isinstance(event, events.SyncMessage):
+            room.receive_sync(peer, event.data)
+        elif isinstance(event, events.Request):
+            await send_requests.send(event)
+        elif isinstance(event, events.UnknownRequest):
+            _respond(link, peer, responses.Error(error=event.error), event.id)
+        elif isinstance(event, events.Closed):
+            return
+
+
+async def _write(link: Link, room: Room, peer: Peer) -> None:
+    """Write what waits for the peer: the sync message first, so that outputs precede their news.
+
+    Returns when the peer is to be dropped.
+    """
+    while True:
+        await peer.wait_work()
+        if peer.overrun:
+            log.warning("peer dropped notebook=%s reason=it does not read", room.notebook_id)
+            return
+        dismissed = peer.dismissed
+        frames = peer.take()
+        if peer.behind and (message := room.generate_sync(peer)) is not None:
+            frames.insert(0, link.protocol.send(events.SyncMessage(message)))
+        if frames:
+            await link.send_bytes(frames[0] if len(frames) == 1 else b"".join(frames))
+        if dismissed is not None:
+            return
+
+
+async def _work(
+    link: Link,
+    room: Room,
+    peer: Peer,
+    requests: trio.MemoryReceiveChannel[events.Request],
+) -> None:
+    """Answer requests in their order; long ones with an id of their own go on beside the others."""
+    async with trio.open_nursery() as long_requests:
+        async for request in requests:
+            if request.id is not None and isinstance(request.request, LONG_REQUESTS):
+                long_requests.start_soon(_answer, link, room, peer, request)
+            else:
+                await _answer(link, room, peer, request)
+
+
+async def _answer(link: Link, room: Room, peer: Peer, request: events.Request) -> None:
+    response = await answer(room, peer, request.request)
+    _respond(link, peer, response, request.id)
+
+
+def _respond(link: Link, peer: Peer, response: Any, request_id: Any) -> None:
+    with contextlib.suppress(trio.ClosedResourceError):
+        peer.post((link.protocol.send(events.Response(response, request_id)),))

@@ -1,0 +1,146 @@
+"""The pool channel: environments, rooms and the daemon itself, one response a request; and its
+subscription, which pushes the state of the pools."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import attrs
+import trio
+
+from runtimed.daemon.link import Link
+from runtimed.environments.environment import Environment
+from runtimed.environments.pool import Pool
+from runtimed.errors import RuntimedError
+from runtimed.kernels.kernels import Kernels
+from runtimed.protocol import events, pool
+from runtimed.rooms.inspect import inspect_notebook
+from runtimed.rooms.rooms import Rooms
+
+__all__ = ["PoolService", "serve_pool", "serve_pool_state"]
+
+log = logging.getLogger(__name__)
+
+
+@attrs.frozen
+class PoolService:
+    """What the pool channel reaches."""
+
+    uv: Pool
+    kernels: Kernels
+    rooms: Rooms
+    shutdown: trio.Event
+    conda_target: int = 0
+
+    def stats(self) -> pool.PoolStats:
+        status = self.uv.status()
+        return pool.PoolStats(
+            uv_available=status.available,
+            uv_warming=status.warming,
+            uv_target=status.target,
+            conda_available=0,
+            conda_warming=0,
+            conda_target=self.conda_target,
+            uv_error=self.uv_error(),
+            uv_warm_kernels=self.kernels.warm_count,
+            uv_warm_kernels_target=self.kernels.warm_target,
+        )
+
+    def uv_error(self) -> pool.PoolError | None:
+        error = self.uv.status().error
+        if error is None:
+            return None
+        return pool.PoolError(
+            message=error.message,
+            failed_package=error.failed_package,
+            consecutive_failures=error.consecutive_failures,
+            retry_in_secs=int(error.retry_in_secs),
+        )
+
+
+async def serve_pool(link: Link, service: PoolService) -> None:
+    """Answer requests until the client closes or the daemon is asked to stop."""
+    while True:
+        event = await link.next_event()
+        if isinstance(event, events.Closed):
+            return
+        if isinstance(event, events.UnknownRequest):
+            await link.send(events.PoolResponse(pool.Error(message=event.error), event.id))
+            continue
+        assert isinstance(event, events.PoolRequest)
+        try:
+            response = await _answer(service, event.request)
+        except RuntimedError as error:
+            response = pool.Error(message=str(error))
+        except Exception as error:
+            log.exception("pool request failed request=%r", event.request)
+            response = pool.Error(message=f"Internal error: {type(error).__name__}: {error}")
+        await link.send(events.PoolResponse(response, event.id))
+        if isinstance(event.request, pool.Shutdown):
+            service.shutdown.set()
+
+
+async def _answer(service: PoolService, request: Any) -> Any:
+    if isinstance(request, pool.Ping):
+        return pool.Pong()
+    if isinstance(request, pool.Status):
+        return pool.Stats(stats=service.stats())
+    if isinstance(request, pool.ListRooms):
+        return pool.RoomsList(rooms=service.rooms.list_rooms())
+    if isinstance(request, pool.Take):
+        return await _take(service, request)
+    if isinstance(request, pool.Return):
+        service.uv.discard(_environment(request.env))
+        return pool.Returned()
+    if isinstance(request, pool.FlushPool):
+        await service.uv.flush()
+        await service.kernels.flush()
+        return pool.Flushed()
+    if isinstance(request, pool.InspectNotebook):
+        return await inspect_notebook(service.rooms, request.notebook_id)
+    if isinstance(request, pool.ShutdownNotebook):
+        found = await service.rooms.shutdown_notebook(request.notebook_id)
+        return pool.NotebookShutdown(found=found)
+    if isinstance(request, pool.Shutdown):
+        return pool.ShuttingDown()
+    return pool.Error(message=f"{type(request).__name__} is not available in this version")
+
+
+async def _take(service: PoolService, request: pool.Take) -> Any:
+    """Hand out an environment that is ready; a miss is answered at once, as the protocol has it."""
+    if request.env_type != "uv" or not service.uv.status().available:
+        return pool.Empty()
+    environment = await service.uv.take(None)
+    return pool.Env(
+        env=pool.PooledEnv(
+            env_type="uv",
+            venv_path=str(environment.path),
+            python_path=str(environment.python),
+        )
+    )
+
+
+def _environment(env: pool.PooledEnv) -> Environment:
+    """What a client returns. It may have been used, so it is thrown away; the pool checks the path."""
+    return Environment(kind="uv", path=Path(env.venv_path), python=Path(env.python_path))
+
+
+async def serve_pool_state(link: Link, service: PoolService) -> None:
+    """Push the state of the pools: now, and after each change. Returns when the client closes."""
+    async with trio.open_nursery() as subscription:
+
+        async def push() -> None:
+            seen, last = 0, None
+            while True:
+                state = pool.PoolState(uv_error=service.uv_error(), conda_error=None)
+                if state != last:
+                    await link.send(state)
+                    last = state
+                seen = await service.uv.wait_changed(seen)
+
+        subscription.start_soon(push)
+        while not isinstance(await link.next_event(), events.Closed):
+            pass  # nothing is expected from a subscriber, but its end
+        subscription.cancel_scope.cancel()

@@ -1,0 +1,122 @@
+"""Running the daemon: what starts after what, and what ends before what, is the nesting here."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import trio
+
+from runtimed import __version__
+from runtimed.blobs.server import BlobServer
+from runtimed.blobs.store import BlobStore
+from runtimed.daemon.config import Config, prepare_directories
+from runtimed.daemon.notebook_channel import Greeting
+from runtimed.daemon.pool_channel import PoolService
+from runtimed.daemon.server import ConnectionHandler, listening_socket, serve_unix
+from runtimed.daemon.singleton import DaemonInfo, hold_lock, now_text, write_info
+from runtimed.environments.pool import Pool
+from runtimed.environments.uv_builder import UvBuilder
+from runtimed.kernels.kernels import Kernels
+from runtimed.kernels.registry import KernelRegistry
+from runtimed.rooms.room import RoomConfig
+from runtimed.rooms.rooms import Rooms
+
+__all__ = ["run"]
+
+log = logging.getLogger(__name__)
+
+
+async def run(
+    config: Config, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Run the daemon. Started with its socket path; returns after a shutdown request or a signal.
+
+    Stop order, inside out: connections, rooms (they save), kernels, pool, blobs (they reach the
+    disk), then socket, info file and lock.
+    Raises: AnotherDaemonRunning, StateDirectoryUnusable.
+    """
+    paths = config.paths
+    shutdown = trio.Event()
+    prepare_directories(config)
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        with hold_lock(paths.lock, paths.info), listening_socket(paths.socket) as listener:
+            store = BlobStore(config.blobs)
+            uv = Pool(
+                "uv",
+                config.envs,
+                target=config.uv_pool_size,
+                builder=UvBuilder(config.envs),
+                packages=(),
+            )
+            kernels = Kernels(
+                connections=paths.connections,
+                registry=KernelRegistry(paths.kernel_registry),
+                pool=uv,
+                warm_target=config.warm_kernels,
+            )
+            rooms = Rooms(
+                RoomConfig(paths.documents, config.notebooks, config.keep_alive), store, kernels
+            )
+            blob_server = BlobServer(store)
+            async with (
+                _serving(store.run),
+                _serving(blob_server.run) as blob_port,
+                _serving(uv.run),
+                _serving(kernels.run),
+                _serving(rooms.run),
+                trio.open_nursery() as edges,
+            ):
+                edges.start_soon(_set_on_signal, signals, shutdown)
+                service = PoolService(uv, kernels, rooms, shutdown, config.conda_pool_size)
+                greeting = Greeting(__version__, blob_port, str(config.blobs))
+                handler = ConnectionHandler(service, store, greeting)
+                await edges.start(partial(serve_unix, listener, handler))
+                with write_info(paths.info, _info(config, blob_port)):
+                    log.info("daemon ready pid=%d socket=%s", os.getpid(), paths.socket)
+                    gc.freeze()  # what start-up made stays: no collection need look at it again
+                    task_status.started(str(paths.socket))
+                    await shutdown.wait()
+                log.info("daemon stopping pid=%d", os.getpid())
+                edges.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def _serving(service: Any) -> AsyncIterator[Any]:
+    """Run a service for the length of the block: what is inside ends before it does."""
+    async with trio.open_nursery() as nursery:
+        yield await nursery.start(service)
+        nursery.cancel_scope.cancel()
+
+
+async def _set_on_signal(signals: Any, shutdown: trio.Event) -> None:
+    """Ask for shutdown at each signal. Runs until cancelled."""
+    async for number in signals:
+        log.info("signal received signal=%s", signal.Signals(number).name)
+        shutdown.set()
+
+
+def _info(config: Config, blob_port: int) -> DaemonInfo:
+    workspace = config.paths.workspace
+    description = os.environ.get("RUNTIMED_WORKSPACE_NAME", "").strip()
+    if workspace is not None and not description:
+        try:
+            text = (workspace / ".context" / "workspace-description").read_text()
+            description = text.strip()
+        except (OSError, ValueError):
+            pass
+    return DaemonInfo(
+        endpoint=str(config.paths.socket),
+        pid=os.getpid(),
+        version=__version__,
+        started_at=now_text(),
+        blob_port=blob_port,
+        worktree_path=str(workspace) if workspace else None,
+        workspace_description=(description or None) if workspace else None,
+    )

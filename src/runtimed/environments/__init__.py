@@ -1,0 +1,1 @@
+"""Environments that kernels run on: building them with uv, keeping some ready in a pool."""

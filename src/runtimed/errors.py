@@ -1,0 +1,126 @@
+"""The error tree: one base class, a few leaves named by what happened.
+
+Everything the package raises about the daemon, a kernel or a cell is a RuntimedError, and its text
+is what a user reads. Knows nothing of wires, files or Trio.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = [
+    "AnotherDaemonRunning",
+    "BlobStoreFull",
+    "BlobTooLarge",
+    "CellNotFound",
+    "ConnectionLost",
+    "DaemonUnreachable",
+    "DocumentUnreadable",
+    "EnvironmentBuildFailed",
+    "KernelDied",
+    "KernelStartFailed",
+    "LocalProtocolError",
+    "NotebookUnreadable",
+    "ProtocolError",
+    "RemoteProtocolError",
+    "RequestFailed",
+    "RoomClosed",
+    "RuntimedError",
+    "SaveRefused",
+    "StateDirectoryUnusable",
+]
+
+
+class RuntimedError(Exception):
+    """Base of every error this package raises on purpose; str() is the message for the user."""
+
+
+class ProtocolError(RuntimedError):
+    """Somebody broke the wire protocol. Raised only as one of its two leaves."""
+
+
+class LocalProtocolError(ProtocolError):
+    """We were about to break the protocol: a bug, or a message too large to send."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """The peer broke the protocol."""
+
+
+class DaemonUnreachable(RuntimedError):
+    """No daemon answers at the socket."""
+
+
+class ConnectionLost(RuntimedError):
+    """The connection to the daemon ended while it was needed."""
+
+    def __init__(self, message: str = "Connection to daemon lost") -> None:
+        super().__init__(message)
+
+
+class RequestFailed(RuntimedError):
+    """The daemon answered a request with an error; the message is the daemon's."""
+
+
+class CellNotFound(RuntimedError):
+    """No cell of that id is in the document."""
+
+    def __init__(self, cell_id: str) -> None:
+        super().__init__(f"Cell not found: {cell_id}")
+        self.cell_id = cell_id
+
+
+class DocumentUnreadable(RuntimedError):
+    """Bytes that should be a notebook document are not, or are of a later schema."""
+
+
+class NotebookUnreadable(RuntimedError):
+    """A notebook file can't be opened as a notebook."""
+
+
+class SaveRefused(RuntimedError):
+    """Saving would have lost something, so nothing was written."""
+
+
+class RoomClosed(RuntimedError):
+    """The room was closed while something waited for it."""
+
+
+class KernelDied(RuntimedError):
+    """The kernel process ended without being asked to."""
+
+
+class KernelStartFailed(RuntimedError):
+    """The kernel process did not come up; the message carries the end of its output."""
+
+
+class EnvironmentBuildFailed(RuntimedError):
+    """Building an environment failed. `failed_package` names the culprit where it is known."""
+
+    def __init__(self, message: str, failed_package: str | None = None) -> None:
+        super().__init__(message)
+        self.failed_package = failed_package
+
+
+class BlobTooLarge(RuntimedError):
+    """More bytes than one blob may have."""
+
+
+class BlobStoreFull(RuntimedError):
+    """Blobs can't reach the disk and too many wait in memory already."""
+
+
+class AnotherDaemonRunning(RuntimedError):
+    """The singleton lock is held by another daemon."""
+
+
+class StateDirectoryUnusable(RuntimedError):
+    """The daemon's directory can't be created, written or kept private."""
+
+
+def leaves(error: BaseException) -> Sequence[BaseException]:
+    """The errors in a group, however deep; the error itself when it is no group."""
+    nested = getattr(error, "exceptions", None)
+    if nested is None:
+        return [error]
+    return [leaf for inner in nested for leaf in leaves(inner)]

@@ -1,0 +1,1 @@
+"""Kernel processes: launching, talking over ZMQ on Trio, warm ones in stock, and cleaning up."""

@@ -1,0 +1,216 @@
+"""All kernels of the daemon, and the warm ones that wait to be adopted.
+
+A room launches through here and gets a running Kernel back. The kernel's task stays in this
+service's nursery, because a warm kernel is older than the room that adopts it: one parent for its
+whole life, and rooms only ask.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import trio
+import zmq
+
+from runtimed.environments.environment import Environment
+from runtimed.environments.pool import Pool
+from runtimed.errors import KernelStartFailed, leaves
+from runtimed.kernels.connection import clear_directory, socket_directory, write_connection_file
+from runtimed.kernels.kernel import Kernel
+from runtimed.kernels.launch import LaunchSpec, python_kernel
+from runtimed.kernels.registry import KernelRegistry, record_process
+
+__all__ = ["Kernels"]
+
+log = logging.getLogger(__name__)
+
+#: Seconds between a warm kernel that failed to start and the next attempt.
+_RETRY = 30.0
+
+#: Seconds a warm kernel may take to move to its notebook's directory.
+_ADOPTION = 10.0
+
+WARM_SOURCE = "uv:prewarmed"
+
+
+class Kernels:
+    """Launches kernels, keeps `warm_target` of them running in stock, ends them all at the end."""
+
+    def __init__(
+        self,
+        *,
+        connections: Path,
+        registry: KernelRegistry,
+        pool: Pool,
+        warm_target: int,
+    ) -> None:
+        self._connections = connections
+        self._registry = registry
+        self._pool = pool
+        self.warm_target = warm_target
+        self._warm: list[Kernel] = []
+        self._warming = 0
+        self._retry_at = 0.0
+        self._wake = trio.Event()
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+
+    @property
+    def warm_count(self) -> int:
+        return len(self._warm)
+
+    async def run(
+        self, *, task_status: trio.TaskStatus[Kernels] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Own the kernels. Started once orphans of an earlier daemon are gone. Runs until
+        cancelled; then every kernel is asked, terminated, killed."""
+        self._registry.reap_orphans()
+        self._sockets = socket_directory(self._connections)
+        clear_directory(self._connections)
+        clear_directory(self._sockets)
+        try:
+            async with trio.open_nursery() as self._nursery:
+                task_status.started(self)
+                if self.warm_target > 0:
+                    self._nursery.start_soon(self._relay_pool_changes)
+                    await self._keep_warm()
+                await trio.sleep_forever()
+        finally:
+            self._context.destroy(linger=0)
+
+    # ------------------------------------------------------------------ launching
+
+    async def launch(
+        self,
+        env_source: str,
+        working_directory: Path,
+        progress: Callable[[Any], None] | None = None,
+    ) -> Kernel:
+        """A running kernel for a notebook: a warm one where there is one, else a new one.
+
+        Raises: EnvironmentBuildFailed, KernelStartFailed.
+        """
+        while env_source == WARM_SOURCE and self._warm:
+            kernel = self._warm.pop(0)
+            self._wake.set()
+            if await self._adopt(kernel, working_directory):
+                return kernel
+        environment = await self._pool.take(progress)
+        try:
+            spec = python_kernel(environment, env_source)
+            return await self._start(spec, working_directory)
+        except BaseException:
+            self._pool.discard(environment)
+            raise
+
+    async def _adopt(self, kernel: Kernel, working_directory: Path) -> bool:
+        if not kernel.running:
+            return False
+        with trio.move_on_after(_ADOPTION):
+            try:
+                reply = await kernel.run_silently(_move_to(working_directory))
+            except Exception as error:
+                log.warning("warm kernel not adopted kernel=%s error=%r", kernel.kernel_id, error)
+            else:
+                if reply.content.get("status") == "ok":
+                    log.info("warm kernel adopted kernel=%s", kernel.kernel_id)
+                    return True
+                log.warning("warm kernel not adopted kernel=%s", kernel.kernel_id)
+        kernel.stop()
+        return False
+
+    async def _start(self, spec: LaunchSpec, working_directory: Path) -> Kernel:
+        connection = write_connection_file(self._connections, self._sockets, spec.kernel_name)
+        kernel = Kernel(spec, connection, self._context, working_directory=working_directory)
+        try:
+            await self._nursery.start(self._run_kernel, kernel)
+        except BaseException:
+            kernel.stop()  # a start that was cancelled at its last step leaves a kernel behind
+            raise
+        return kernel
+
+    async def _run_kernel(
+        self, kernel: Kernel, *, task_status: trio.TaskStatus[Kernel] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Run one kernel; an error after its start ends this kernel alone."""
+        try:
+            await kernel.run(
+                on_process=lambda pid: self._registry.add(kernel.kernel_id, record_process(pid)),
+                task_status=task_status,
+            )
+            log.info("kernel ended kernel=%s reason=%s", kernel.kernel_id, kernel.exit_text)
+        except Exception as error:
+            if not kernel.started:
+                raise _start_failure(error) from error
+            log.exception("kernel task failed kernel=%s", kernel.kernel_id)
+        finally:
+            self._registry.remove(kernel.kernel_id)
+            if kernel in self._warm:
+                self._warm.remove(kernel)
+                self._wake.set()
+            if kernel.started and kernel.spec.environment is not None:
+                self._pool.discard(kernel.spec.environment)
+
+    # ------------------------------------------------------------------ warm kernels
+
+    async def flush(self) -> None:
+        """Throw the warm kernels away; new ones start in new environments."""
+        thrown, self._warm = self._warm, []
+        self._retry_at = 0.0
+        self._wake.set()
+        for kernel in thrown:
+            kernel.stop()
+        for kernel in thrown:
+            await kernel.wait_ended()
+
+    async def _relay_pool_changes(self) -> None:
+        seen = 0
+        while True:
+            seen = await self._pool.wait_changed(seen)
+            self._wake.set()
+
+    async def _keep_warm(self) -> None:
+        while True:
+            self._wake = trio.Event()
+            now = trio.current_time()
+            missing = self.warm_target - len(self._warm) - self._warming
+            ready = self._pool.status().available
+            if now >= self._retry_at:
+                for _ in range(min(missing, ready)):
+                    self._warming += 1
+                    self._nursery.start_soon(self._warm_one)
+            with trio.move_on_after(max(0.0, self._retry_at - now) or float("inf")):
+                await self._wake.wait()
+
+    async def _warm_one(self) -> None:
+        try:
+            environment: Environment = await self._pool.take(None)
+            try:
+                spec = python_kernel(environment, WARM_SOURCE)
+                kernel = await self._start(spec, environment.path)
+            except BaseException:
+                self._pool.discard(environment)
+                raise
+            if kernel.running:
+                self._warm.append(kernel)
+                log.info("warm kernel ready kernel=%s pid=%d", kernel.kernel_id, kernel.pid)
+        except Exception as error:
+            self._retry_at = trio.current_time() + _RETRY
+            log.error("warm kernel failed error=%s", error)
+        finally:
+            self._warming -= 1
+            self._wake.set()
+
+
+def _start_failure(error: BaseException) -> BaseException:
+    for leaf in leaves(error):
+        if isinstance(leaf, KernelStartFailed):
+            return leaf
+    return KernelStartFailed(f"{type(error).__name__}: {error}")
+
+
+def _move_to(folder: Path) -> str:
+    """Code that moves a kernel without leaving a name in its namespace."""
+    return f"__import__('os').chdir({str(folder)!r})"

@@ -1,0 +1,159 @@
+"""The file that lists running kernels, so that a daemon can end those its predecessor left behind.
+
+A process is known by its id together with its start time and the machine's boot; a bare id may
+belong to somebody else by now.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import attrs
+import orjson
+
+__all__ = ["KernelRecord", "KernelRegistry", "record_process"]
+
+log = logging.getLogger(__name__)
+
+
+@attrs.frozen
+class KernelRecord:
+    """One kernel process, the leader of its own session. `started` and `boot` are opaque texts."""
+
+    pid: int
+    started: str
+    boot: str
+
+
+def record_process(pid: int) -> KernelRecord:
+    return KernelRecord(pid=pid, started=_start_time(pid) or "", boot=_boot_id())
+
+
+class KernelRegistry:
+    """kernels.json: written anew at each change, through a temporary file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._records: dict[str, KernelRecord] = {}
+
+    def add(self, kernel_id: str, record: KernelRecord) -> None:
+        self._records[kernel_id] = record
+        self._write()
+
+    def remove(self, kernel_id: str) -> None:
+        if self._records.pop(kernel_id, None) is not None:
+            self._write()
+
+    def reap_orphans(self) -> int:
+        """Kill what an earlier daemon's file lists and still runs; the number of kernels killed.
+
+        Call it once, with the singleton lock held and before any kernel is launched.
+        """
+        killed = 0
+        for kernel_id, record in _read(self._path).items():
+            if _kill_session(record):
+                killed += 1
+                log.warning("orphaned kernel killed kernel=%s pid=%d", kernel_id, record.pid)
+        self._records.clear()
+        self._path.unlink(missing_ok=True)
+        return killed
+
+    def _write(self) -> None:
+        if not self._records:
+            self._path.unlink(missing_ok=True)
+            return
+        content = {
+            "kernels": {
+                kernel_id: {"pgid": record.pid, **attrs.asdict(record)}
+                for kernel_id, record in self._records.items()
+            }
+        }
+        temporary = self._path.with_suffix(".json.tmp")
+        try:
+            temporary.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
+            temporary.replace(self._path)
+        except OSError as error:
+            # Kernels watch their parent themselves; the registry is the second line.
+            log.error("kernel registry not written path=%s error=%s", self._path, error)
+
+
+def _read(path: Path) -> dict[str, KernelRecord]:
+    try:
+        kernels = orjson.loads(path.read_bytes())["kernels"]
+        return {
+            str(kernel_id): KernelRecord(
+                pid=int(entry["pid"]), started=str(entry["started"]), boot=str(entry["boot"])
+            )
+            for kernel_id, entry in kernels.items()
+        }
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        log.warning("kernel registry unreadable path=%s error=%r", path, error)
+        return {}
+
+
+def _kill_session(record: KernelRecord) -> bool:
+    """Kill a recorded kernel and its children; False if nothing of them runs any more."""
+    if record.pid <= 1 or record.boot != _boot_id():
+        return False
+    started = _start_time(record.pid)
+    if started is not None and started == record.started:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(record.pid, signal.SIGKILL)
+        return True
+    if started is not None:
+        return False  # the id belongs to another process now
+    # The leader is gone; an id stays reserved while its session has members, so these are its children.
+    children = _session_members(record.pid)
+    for pid in children:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+    return bool(children)
+
+
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _start_time(pid: int) -> str | None:
+    """When a process started, as opaque text; None if there is no such process.
+
+    Source: proc(5), /proc/pid/stat, field 22, in clock ticks since boot; elsewhere ps(1), lstart.
+    """
+    if sys.platform == "linux":
+        fields = _stat_fields(pid)
+        return None if fields is None or fields[0] == "Z" else fields[19]
+    found = subprocess.run(
+        ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
+    return found.stdout.strip() or None
+
+
+def _session_members(session: int) -> list[int]:
+    if sys.platform != "linux":
+        return []
+    members = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and (fields := _stat_fields(int(entry.name))) is not None:
+            if fields[0] != "Z" and int(fields[3]) == session:
+                members.append(int(entry.name))
+    return members
+
+
+def _stat_fields(pid: int) -> list[str] | None:
+    """The fields of /proc/pid/stat from the third (state) on; the second may hold anything."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    return text[text.rindex(")") + 2 :].split()

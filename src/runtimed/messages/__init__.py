@@ -1,0 +1,1 @@
+"""Jupyter messages: their wire format and the queue that decides what runs next. Pure."""

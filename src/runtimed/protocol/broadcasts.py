@@ -1,0 +1,174 @@
+"""What the daemon tells every peer of a room. Tag key: `event`.
+
+They are hints: the document has the last word on outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import attrs
+
+from runtimed.protocol.progress import Phase
+from runtimed.protocol.spelling import NULL, SignedInt, strings
+from runtimed.protocol.structures import (
+    CellSnapshot,
+    CommSnapshot,
+    EnvSyncDiff,
+    byte_strings,
+    cell_snapshots,
+)
+
+__all__ = [
+    "Comm",
+    "CommSync",
+    "DisplayUpdate",
+    "EnvProgress",
+    "EnvSyncState",
+    "ExecutionDone",
+    "ExecutionStarted",
+    "FileChanged",
+    "KernelError",
+    "KernelStatus",
+    "NotebookBroadcast",
+    "Output",
+    "OutputsCleared",
+    "QueueChanged",
+]
+
+
+def comm_snapshots(comms: Iterable[CommSnapshot]) -> tuple[CommSnapshot, ...]:
+    """Any iterable of widget channels as a tuple."""
+    return tuple(comms)
+
+
+@attrs.frozen
+class KernelStatus:
+    """The kernel's state changed, because of that cell if there is one."""
+
+    status: str
+    cell_id: str | None = attrs.field(default=None, metadata=NULL)
+
+
+@attrs.frozen
+class ExecutionStarted:
+    """The kernel has begun with a cell."""
+
+    cell_id: str
+    execution_count: SignedInt
+    execution_id: str | None = None
+
+
+@attrs.frozen
+class Output:
+    """A cell has a new output, or a changed one at `output_index`.
+
+    `output_json` is the manifest's hash; `manifest` the manifest itself as JSON text, so that
+    nobody needs to fetch it.
+    """
+
+    cell_id: str
+    output_type: str
+    output_json: str
+    output_index: int | None = None
+    execution_id: str | None = None
+    manifest: str | None = None
+
+
+@attrs.frozen
+class DisplayUpdate:
+    """An output that was displayed under an id has new content."""
+
+    display_id: str
+    data: dict[str, Any]
+    metadata: dict[str, Any]
+
+
+@attrs.frozen
+class ExecutionDone:
+    """An execution has ended; `reason` says in words why one died with its kernel."""
+
+    cell_id: str
+    execution_id: str | None = None
+    outcome: str | None = None
+    reason: str | None = None
+
+
+@attrs.frozen
+class QueueChanged:
+    """Ids of the running cell and of those that wait."""
+
+    executing: str | None
+    queued: tuple[str, ...] = attrs.field(converter=strings)
+
+
+@attrs.frozen
+class KernelError:
+    """The kernel died."""
+
+    error: str
+
+
+@attrs.frozen
+class OutputsCleared:
+    """A cell's outputs were emptied on request."""
+
+    cell_id: str
+
+
+@attrs.frozen
+class Comm:
+    """Widget traffic from the kernel; `content` is that of the Jupyter message."""
+
+    msg_type: str
+    content: dict[str, Any]
+    buffers: tuple[bytes, ...] = attrs.field(default=(), converter=byte_strings)
+
+
+@attrs.frozen
+class CommSync:
+    """Every open widget channel, in order of creation, for a peer that has just joined."""
+
+    comms: tuple[CommSnapshot, ...] = attrs.field(converter=comm_snapshots)
+
+
+@attrs.frozen
+class FileChanged:
+    """The notebook file was edited by somebody else and merged; these are all the cells."""
+
+    cells: tuple[CellSnapshot, ...] = attrs.field(converter=cell_snapshots)
+    metadata: str | None = None
+
+
+@attrs.frozen
+class EnvProgress:
+    """An environment is being prepared."""
+
+    env_type: str
+    phase: Phase
+
+
+@attrs.frozen
+class EnvSyncState:
+    """Whether the running environment still matches the notebook's dependencies."""
+
+    in_sync: bool
+    diff: EnvSyncDiff | None = None
+
+
+NotebookBroadcast = (
+    KernelStatus
+    | ExecutionStarted
+    | Output
+    | DisplayUpdate
+    | ExecutionDone
+    | QueueChanged
+    | KernelError
+    | OutputsCleared
+    | Comm
+    | CommSync
+    | FileChanged
+    | EnvProgress
+    | EnvSyncState
+)

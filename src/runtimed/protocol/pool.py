@@ -1,0 +1,279 @@
+"""Requests, responses and structures of the pool channel (tag key `type`), and the pool state.
+
+`PoolState` is what subscribers of the pool state get; its tag key is `event`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+import attrs
+
+from runtimed.protocol.spelling import Bare
+from runtimed.protocol.structures import CellSnapshot, KernelInfo, cell_snapshots
+
+__all__ = [
+    "Empty",
+    "Env",
+    "EnvType",
+    "Error",
+    "FlushPool",
+    "Flushed",
+    "InspectNotebook",
+    "ListRooms",
+    "NotebookShutdown",
+    "NotebookState",
+    "Ping",
+    "Pong",
+    "PoolError",
+    "PoolRequest",
+    "PoolResponse",
+    "PoolState",
+    "PoolStats",
+    "PooledEnv",
+    "Return",
+    "Returned",
+    "RoomInfo",
+    "RoomsList",
+    "Shutdown",
+    "ShutdownNotebook",
+    "ShuttingDown",
+    "Stats",
+    "Status",
+    "Take",
+]
+
+EnvType = Literal["uv", "conda"]
+
+
+@attrs.frozen
+class PooledEnv:
+    """A finished environment."""
+
+    env_type: EnvType
+    venv_path: str
+    python_path: str
+
+
+@attrs.frozen
+class PoolError:
+    """Why a pool can't be filled at the moment."""
+
+    message: str
+    consecutive_failures: int
+    retry_in_secs: int
+    failed_package: str | None = None
+
+
+@attrs.frozen
+class PoolStats:
+    """How full the pools are."""
+
+    uv_available: int
+    uv_warming: int
+    uv_target: int
+    conda_available: int
+    conda_warming: int
+    conda_target: int
+    uv_error: PoolError | None = None
+    conda_error: PoolError | None = None
+    uv_warm_kernels: int | None = None
+    uv_warm_kernels_target: int | None = None
+
+
+@attrs.frozen
+class RoomInfo:
+    """One open notebook."""
+
+    notebook_id: str
+    active_peers: int
+    has_kernel: bool
+    kernel_type: str | None = None
+    env_source: str | None = None
+    kernel_status: str | None = None
+    kernel_pid: int | None = None
+    queued: int | None = None
+    loading: bool | None = None
+    path: str | None = None
+    unsaved: bool | None = None
+
+
+def room_infos(rooms: Iterable[RoomInfo]) -> tuple[RoomInfo, ...]:
+    """Any iterable of rooms as a tuple."""
+    return tuple(rooms)
+
+
+# Requests
+
+
+@attrs.frozen
+class Take:
+    """Take an environment out of the pool."""
+
+    env_type: EnvType
+
+
+@attrs.frozen
+class Return:
+    """Give an environment back."""
+
+    env: PooledEnv
+
+
+class Status(Bare):
+    """How full the pools are."""
+
+    __slots__ = ()
+
+
+class Ping(Bare):
+    """Is anybody there?"""
+
+    __slots__ = ()
+
+
+class Shutdown(Bare):
+    """Stop the daemon."""
+
+    __slots__ = ()
+
+
+class FlushPool(Bare):
+    """Throw the pools' environments away and build new ones."""
+
+    __slots__ = ()
+
+
+@attrs.frozen
+class InspectNotebook:
+    """The cells of a live or persisted notebook."""
+
+    notebook_id: str
+
+
+class ListRooms(Bare):
+    """Every open notebook."""
+
+    __slots__ = ()
+
+
+@attrs.frozen
+class ShutdownNotebook:
+    """Close a room and stop its kernel, whoever is connected."""
+
+    notebook_id: str
+
+
+PoolRequest = (
+    Take
+    | Return
+    | Status
+    | Ping
+    | Shutdown
+    | FlushPool
+    | InspectNotebook
+    | ListRooms
+    | ShutdownNotebook
+)
+
+
+# Responses
+
+
+@attrs.frozen
+class Env:
+    """The environment taken."""
+
+    env: PooledEnv
+
+
+class Empty(Bare):
+    """The pool has none at the moment."""
+
+    __slots__ = ()
+
+
+class Returned(Bare):
+    """The environment is back in the pool."""
+
+    __slots__ = ()
+
+
+class Pong(Bare):
+    """Yes."""
+
+    __slots__ = ()
+
+
+class ShuttingDown(Bare):
+    """The daemon is about to stop."""
+
+    __slots__ = ()
+
+
+class Flushed(Bare):
+    """The pools are empty."""
+
+    __slots__ = ()
+
+
+@attrs.frozen
+class Stats:
+    """How full the pools are."""
+
+    stats: PoolStats
+
+
+@attrs.frozen
+class Error:
+    """The request failed; the text is for people."""
+
+    message: str
+
+
+@attrs.frozen
+class NotebookState:
+    """A notebook's cells; `source` is `live_room` or `persisted_file`."""
+
+    notebook_id: str
+    cells: tuple[CellSnapshot, ...] = attrs.field(converter=cell_snapshots)
+    source: str
+    kernel_info: KernelInfo | None
+
+
+@attrs.frozen
+class RoomsList:
+    """Every open notebook."""
+
+    rooms: tuple[RoomInfo, ...] = attrs.field(converter=room_infos)
+
+
+@attrs.frozen
+class NotebookShutdown:
+    """Whether there was such a room."""
+
+    found: bool
+
+
+PoolResponse = (
+    Env
+    | Empty
+    | Returned
+    | Pong
+    | ShuttingDown
+    | Flushed
+    | Stats
+    | Error
+    | NotebookState
+    | RoomsList
+    | NotebookShutdown
+)
+
+
+@attrs.frozen
+class PoolState:
+    """The pools' errors, sent to subscribers at once and on every change."""
+
+    uv_error: PoolError | None
+    conda_error: PoolError | None

@@ -1,0 +1,153 @@
+"""The phases of preparing an environment, as they appear inside `env_progress` broadcasts.
+
+Tag key: `phase`; on the wire the fields stand flat beside the broadcast's own.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from runtimed.protocol.spelling import Bare, strings
+
+__all__ = [
+    "CacheHit",
+    "CreatingVenv",
+    "DownloadProgress",
+    "Error",
+    "FetchingRepodata",
+    "InstallComplete",
+    "Installing",
+    "InstallingPackages",
+    "LinkProgress",
+    "Phase",
+    "Ready",
+    "RepodataComplete",
+    "SolveComplete",
+    "Solving",
+    "Starting",
+]
+
+
+@attrs.frozen
+class Starting:
+    """An environment with that fingerprint is wanted."""
+
+    env_hash: str
+
+
+@attrs.frozen
+class CacheHit:
+    """It exists already."""
+
+    env_path: str
+
+
+@attrs.frozen
+class FetchingRepodata:
+    """Asking the channels what they offer."""
+
+    channels: tuple[str, ...] = attrs.field(converter=strings)
+
+
+@attrs.frozen
+class RepodataComplete:
+    """The channels have answered."""
+
+    record_count: int
+    elapsed_ms: int
+
+
+@attrs.frozen
+class Solving:
+    """Working out which packages go together."""
+
+    spec_count: int
+
+
+@attrs.frozen
+class SolveComplete:
+    """The packages are known."""
+
+    package_count: int
+    elapsed_ms: int
+
+
+@attrs.frozen
+class Installing:
+    """Installation of that many packages begins."""
+
+    total: int
+
+
+@attrs.frozen
+class DownloadProgress:
+    """Packages are being downloaded; `bytes_total` is None while it isn't known."""
+
+    completed: int
+    total: int
+    current_package: str
+    bytes_downloaded: int
+    bytes_total: int | None
+    bytes_per_second: float
+
+
+@attrs.frozen
+class LinkProgress:
+    """Packages are being put into the environment."""
+
+    completed: int
+    total: int
+    current_package: str
+
+
+@attrs.frozen
+class InstallComplete:
+    """Everything is installed."""
+
+    elapsed_ms: int
+
+
+class CreatingVenv(Bare):
+    """An empty environment is being made."""
+
+    __slots__ = ()
+
+
+@attrs.frozen
+class InstallingPackages:
+    """These requirements are being installed."""
+
+    packages: tuple[str, ...] = attrs.field(converter=strings)
+
+
+@attrs.frozen
+class Ready:
+    """The environment can be used. Ends a sequence."""
+
+    env_path: str
+    python_path: str
+
+
+@attrs.frozen
+class Error:
+    """It could not be made. Ends a sequence."""
+
+    message: str
+
+
+Phase = (
+    Starting
+    | CacheHit
+    | FetchingRepodata
+    | RepodataComplete
+    | Solving
+    | SolveComplete
+    | Installing
+    | DownloadProgress
+    | LinkProgress
+    | InstallComplete
+    | CreatingVenv
+    | InstallingPackages
+    | Ready
+    | Error
+)

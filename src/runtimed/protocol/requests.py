@@ -1,0 +1,221 @@
+"""What a client asks for on a notebook channel. Tag key: `action`.
+
+A frame may also carry an `id`, which the response echoes; it belongs to events.Request, not to
+the classes here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from runtimed.protocol.spelling import NULL, Bare, SignedInt
+from runtimed.protocol.structures import optional_strings
+
+__all__ = [
+    "ClearOutputs",
+    "CloneNotebook",
+    "Complete",
+    "ExecuteCell",
+    "GetDocBytes",
+    "GetHeads",
+    "GetHistory",
+    "GetKernelInfo",
+    "GetMetadataSnapshot",
+    "GetQueueState",
+    "GetRawMetadata",
+    "InterruptExecution",
+    "LaunchKernel",
+    "LeaveNotebook",
+    "NotebookRequest",
+    "QueueCell",
+    "RunAllCells",
+    "SaveNotebook",
+    "SendComm",
+    "SetMetadataSnapshot",
+    "SetRawMetadata",
+    "ShutdownKernel",
+    "SyncEnvironment",
+]
+
+
+@attrs.frozen
+class LaunchKernel:
+    """Start a kernel; `auto` or an empty string leaves the choice to the daemon."""
+
+    kernel_type: str
+    env_source: str
+    notebook_path: str | None = attrs.field(default=None, metadata=NULL)
+
+
+@attrs.frozen
+class QueueCell:
+    """Run the given text under that cell's id. Deprecated: it bypasses the document."""
+
+    cell_id: str
+    code: str
+
+
+@attrs.frozen
+class ExecuteCell:
+    """Run a cell. Its source is read once the daemon's document contains these heads."""
+
+    cell_id: str
+    heads: tuple[str, ...] | None = attrs.field(default=None, converter=optional_strings)
+
+
+@attrs.frozen
+class ClearOutputs:
+    """Empty a cell's outputs and its execution count."""
+
+    cell_id: str
+
+
+class InterruptExecution(Bare):
+    """Interrupt the running cell and drop the queued ones."""
+
+    __slots__ = ()
+
+
+class ShutdownKernel(Bare):
+    """Stop the kernel."""
+
+    __slots__ = ()
+
+
+class GetKernelInfo(Bare):
+    """Which kernel there is and how it does."""
+
+    __slots__ = ()
+
+
+class GetQueueState(Bare):
+    """Which cells run and wait."""
+
+    __slots__ = ()
+
+
+@attrs.frozen
+class RunAllCells:
+    """Queue every code cell in document order."""
+
+    heads: tuple[str, ...] | None = attrs.field(default=None, converter=optional_strings)
+
+
+@attrs.frozen
+class SendComm:
+    """Pass a whole Jupyter widget message to the kernel."""
+
+    message: dict[str, Any]
+
+
+@attrs.frozen
+class GetHistory:
+    """Search the kernel's history; no pattern matches everything."""
+
+    pattern: str | None
+    n: SignedInt
+    unique: bool
+
+
+@attrs.frozen
+class Complete:
+    """Complete code at a cursor position, counted in code points."""
+
+    code: str
+    cursor_pos: int
+
+
+@attrs.frozen
+class SaveNotebook:
+    """Write the notebook file, to its own place or to an absolute path."""
+
+    format_cells: bool
+    path: str | None = None
+
+
+@attrs.frozen
+class CloneNotebook:
+    """Write a copy to an absolute path."""
+
+    path: str
+
+
+class SyncEnvironment(Bare):
+    """Install what the notebook's dependencies gained into the running environment."""
+
+    __slots__ = ()
+
+
+class GetDocBytes(Bare):
+    """The whole saved document."""
+
+    __slots__ = ()
+
+
+@attrs.frozen
+class GetRawMetadata:
+    """A string of the document's metadata."""
+
+    key: str
+
+
+@attrs.frozen
+class SetRawMetadata:
+    """Write a string into the document's metadata."""
+
+    key: str
+    value: str
+
+
+class GetMetadataSnapshot(Bare):
+    """The notebook's metadata as JSON text."""
+
+    __slots__ = ()
+
+
+@attrs.frozen
+class SetMetadataSnapshot:
+    """Replace the notebook's metadata by this JSON text."""
+
+    snapshot: str
+
+
+class GetHeads(Bare):
+    """The heads of the daemon's document, once the room is completely loaded."""
+
+    __slots__ = ()
+
+
+@attrs.frozen
+class LeaveNotebook:
+    """Announce the end of this connection; the only peer may have the kernel stopped first."""
+
+    stop_kernel: bool
+
+
+NotebookRequest = (
+    LaunchKernel
+    | QueueCell
+    | ExecuteCell
+    | ClearOutputs
+    | InterruptExecution
+    | ShutdownKernel
+    | GetKernelInfo
+    | GetQueueState
+    | RunAllCells
+    | SendComm
+    | GetHistory
+    | Complete
+    | SaveNotebook
+    | CloneNotebook
+    | SyncEnvironment
+    | GetDocBytes
+    | GetRawMetadata
+    | SetRawMetadata
+    | GetMetadataSnapshot
+    | SetMetadataSnapshot
+    | GetHeads
+    | LeaveNotebook
+)

@@ -1,0 +1,260 @@
+"""What the daemon answers on a notebook channel. Tag key: `result`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import attrs
+
+from runtimed.protocol.spelling import Bare, called, strings
+from runtimed.protocol.structures import CompletionItem, HistoryEntry, LaunchedEnvConfig
+
+__all__ = [
+    "AllCellsQueued",
+    "CellQueued",
+    "CompletionResult",
+    "DocBytes",
+    "Error",
+    "Heads",
+    "HistoryResult",
+    "InterruptSent",
+    "KernelAlreadyRunning",
+    "KernelInfo",
+    "KernelLaunched",
+    "KernelShuttingDown",
+    "LeftNotebook",
+    "MetadataSet",
+    "MetadataSnapshot",
+    "NoKernel",
+    "NotebookCloned",
+    "NotebookResponse",
+    "NotebookSaved",
+    "Ok",
+    "OutputsCleared",
+    "QueueState",
+    "RawMetadata",
+    "SyncEnvironmentComplete",
+    "SyncEnvironmentFailed",
+    "SyncEnvironmentStarted",
+]
+
+
+def history_entries(entries: Iterable[HistoryEntry]) -> tuple[HistoryEntry, ...]:
+    """Any iterable of entries as a tuple."""
+    return tuple(entries)
+
+
+def completion_items(items: Iterable[CompletionItem]) -> tuple[CompletionItem, ...]:
+    """Any iterable of completions as a tuple."""
+    return tuple(items)
+
+
+@attrs.frozen
+class KernelLaunched:
+    """A kernel was started."""
+
+    kernel_type: str
+    env_source: str
+    launched_config: LaunchedEnvConfig
+
+
+@attrs.frozen
+class KernelAlreadyRunning:
+    """A kernel runs already, whatever was asked for."""
+
+    kernel_type: str
+    env_source: str
+    launched_config: LaunchedEnvConfig
+
+
+@attrs.frozen
+class CellQueued:
+    """The cell waits or runs; its end will be announced under the execution's id."""
+
+    cell_id: str
+    execution_id: str | None = None
+
+
+@attrs.frozen
+class OutputsCleared:
+    """The cell has no outputs any more."""
+
+    cell_id: str
+
+
+class InterruptSent(Bare):
+    """The kernel was asked to interrupt."""
+
+    __slots__ = ()
+
+
+class KernelShuttingDown(Bare):
+    """The kernel is stopped or about to be."""
+
+    __slots__ = ()
+
+
+class NoKernel(Bare):
+    """There is no kernel to do that."""
+
+    __slots__ = ()
+
+
+class Ok(Bare):
+    """Done."""
+
+    __slots__ = ()
+
+
+class MetadataSet(Bare):
+    """The metadata was written."""
+
+    __slots__ = ()
+
+
+@attrs.frozen
+class KernelInfo:
+    """The room's kernel; `status` is `not_started` when there is none."""
+
+    kernel_type: str | None
+    env_source: str | None
+    status: str
+
+
+@attrs.frozen
+class QueueState:
+    """Ids of the running cell and of those that wait."""
+
+    executing: str | None
+    queued: tuple[str, ...] = attrs.field(converter=strings)
+
+
+@attrs.frozen
+class AllCellsQueued:
+    """How many code cells were queued, and the execution of each (by cell id)."""
+
+    count: int
+    executions: dict[str, str] | None = None
+
+
+@attrs.frozen
+class NotebookSaved:
+    """The absolute path that was written."""
+
+    path: str
+
+
+@attrs.frozen
+class NotebookCloned:
+    """The absolute path that was written."""
+
+    path: str
+
+
+@attrs.frozen
+class Error:
+    """The request failed; the text is for people."""
+
+    error: str
+
+
+@attrs.frozen
+class HistoryResult:
+    """What the kernel remembers."""
+
+    entries: tuple[HistoryEntry, ...] = attrs.field(converter=history_entries)
+
+
+@attrs.frozen
+class CompletionResult:
+    """Completions for the text between two positions, in code points."""
+
+    items: tuple[CompletionItem, ...] = attrs.field(converter=completion_items)
+    cursor_start: int
+    cursor_end: int
+
+
+@attrs.frozen
+class SyncEnvironmentStarted:
+    """Defined by the protocol, never sent."""
+
+    packages: tuple[str, ...] = attrs.field(converter=strings)
+
+
+@attrs.frozen
+class SyncEnvironmentComplete:
+    """These packages were installed into the running environment."""
+
+    synced_packages: tuple[str, ...] = attrs.field(converter=strings)
+
+
+@attrs.frozen
+class SyncEnvironmentFailed:
+    """The running environment could not be brought in line."""
+
+    error: str
+    needs_restart: bool
+
+
+@attrs.frozen
+class DocBytes:
+    """The saved document; on the wire `bytes`, an array of integers."""
+
+    data: bytes = attrs.field(metadata=called("bytes"))
+
+
+@attrs.frozen
+class RawMetadata:
+    """The string, or None when there is none under that key."""
+
+    value: str | None
+
+
+@attrs.frozen
+class MetadataSnapshot:
+    """JSON text, or None while the notebook has no metadata."""
+
+    snapshot: str | None
+
+
+@attrs.frozen
+class Heads:
+    """Heads of the daemon's document, as hex strings."""
+
+    heads: tuple[str, ...] = attrs.field(converter=strings)
+
+
+@attrs.frozen
+class LeftNotebook:
+    """The connection may be closed now."""
+
+    kernel_stopped: bool
+
+
+NotebookResponse = (
+    KernelLaunched
+    | KernelAlreadyRunning
+    | CellQueued
+    | OutputsCleared
+    | InterruptSent
+    | KernelShuttingDown
+    | NoKernel
+    | Ok
+    | MetadataSet
+    | KernelInfo
+    | QueueState
+    | AllCellsQueued
+    | NotebookSaved
+    | NotebookCloned
+    | Error
+    | HistoryResult
+    | CompletionResult
+    | SyncEnvironmentStarted
+    | SyncEnvironmentComplete
+    | SyncEnvironmentFailed
+    | DocBytes
+    | RawMetadata
+    | MetadataSnapshot
+    | Heads
+    | LeftNotebook
+)

@@ -1,0 +1,218 @@
+"""The file of one room's document: a saved base with change chunks appended behind it.
+
+Appending costs what is new; now and then the file is rewritten compactly. A tail that a crash cut
+is cut off again when loading, and a file that is no document is kept aside. All functions that touch
+the disk run in a thread; the document itself never leaves the Trio thread.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import attrs
+import orjson
+import trio
+
+from runtimed.document.actors import daemon_actor
+from runtimed.document.notebook import NotebookDocument
+from runtimed.document.storage import split_chunks
+from runtimed.errors import DocumentUnreadable, RuntimedError
+
+__all__ = ["DocumentFile", "SaveSchedule", "SavedState"]
+
+log = logging.getLogger(__name__)
+
+#: Appended bytes beyond which the file is rewritten compactly, unless the base is larger still.
+_COMPACT_AT = 256 * 1024
+
+
+class SaveSchedule:
+    """When unsaved changes are due. Owns no timer: the caller passes the time, in seconds."""
+
+    def __init__(self, quiet: float, longest: float) -> None:
+        self._quiet = quiet
+        self._longest = longest
+        self._first = math.inf
+        self._last = -math.inf
+
+    def changed(self, now: float) -> None:
+        self._first = min(self._first, now)
+        self._last = now
+
+    def saved(self) -> None:
+        self._first, self._last = math.inf, -math.inf
+
+    def due(self) -> float:
+        """When to save; infinity while nothing is unsaved."""
+        if self._first == math.inf:
+            return math.inf
+        return min(self._last + self._quiet, self._first + self._longest)
+
+
+@attrs.frozen
+class SavedState:
+    """What a room remembers about its .ipynb beside its document.
+
+    `digest` is the SHA-256 of the file as last read or written, None before that; `heads` are the
+    document's at that moment.
+    """
+
+    notebook_id: str
+    digest: str | None = None
+    heads: tuple[str, ...] = ()
+
+
+class DocumentFile:
+    """One document on disk. Not for two rooms at once."""
+
+    def __init__(self, folder: Path, notebook_id: str, limiter: trio.CapacityLimiter) -> None:
+        name = hashlib.sha256(notebook_id.encode()).hexdigest()
+        self._notebook_id = notebook_id
+        self._path = folder / f"{name}.automerge"
+        self._state_path = folder / f"{name}.json"
+        self._limiter = limiter
+        self._saved_heads: list[str] | None = None
+        self._base = 0
+        self._size = 0
+
+    @property
+    def path(self) -> Path:
+        return self._path
+
+    async def load(self, actor: bytes) -> NotebookDocument | None:
+        """The document on disk; None when there is none, or none that can be read.
+
+        Raises: DocumentUnreadable for a document of a later schema, which is left alone.
+        """
+        data = await trio.to_thread.run_sync(_read, self._path, limiter=self._limiter)
+        if data is None:
+            return None
+        good, cut = split_chunks(data)
+        if cut:
+            log.warning("cut tail dropped path=%s bytes=%d", self._path, cut)
+        try:
+            if not good:
+                raise DocumentUnreadable("no complete chunk in it")
+            document = NotebookDocument.load(good, actor)
+        except DocumentUnreadable as error:
+            if "schema" in str(error):
+                raise
+            log.error("document kept aside path=%s error=%s", self._path, error)
+            await self.keep_aside("corrupt")
+            return None
+        if cut:
+            await trio.to_thread.run_sync(os.truncate, self._path, len(good), limiter=self._limiter)
+        self._saved_heads = document.heads
+        self._base = self._size = len(good)
+        return document
+
+    async def peek(self) -> NotebookDocument | None:
+        """The document on disk for reading only; nothing is mended or moved.
+
+        Raises: RuntimedError with the protocol's texts.
+        """
+        try:
+            data = await trio.to_thread.run_sync(_read, self._path, limiter=self._limiter)
+        except OSError as error:
+            raise RuntimedError(f"Failed to read persisted file: {error}") from error
+        if data is None:
+            return None
+        try:
+            return NotebookDocument.load(split_chunks(data)[0], daemon_actor())
+        except DocumentUnreadable as error:
+            raise RuntimedError(f"Failed to parse Automerge doc: {error}") from error
+
+    async def keep_aside(self, why: str) -> None:
+        """Rename the file so that a new one can begin, keeping earlier ones that were put aside."""
+        await trio.to_thread.run_sync(_keep_aside, self._path, why, limiter=self._limiter)
+        self._saved_heads = None
+
+    async def remove(self) -> None:
+        def remove() -> None:
+            self._path.unlink(missing_ok=True)
+            self._state_path.unlink(missing_ok=True)
+
+        await trio.to_thread.run_sync(remove, limiter=self._limiter)
+
+    async def save(self, document: NotebookDocument) -> None:
+        """Bring the file up to the document as it is now.
+
+        Raises: OSError; then the same changes are part of the next save.
+        """
+        heads = document.heads
+        if heads == self._saved_heads:
+            return
+        if self._saved_heads is None or self._size - self._base > max(_COMPACT_AT, self._base):
+            data = document.save()
+            await trio.to_thread.run_sync(_replace, self._path, data, limiter=self._limiter)
+            self._base = self._size = len(data)
+        else:
+            data = document.changes_since(self._saved_heads)
+            await trio.to_thread.run_sync(
+                _append, self._path, self._size, data, limiter=self._limiter
+            )
+            self._size += len(data)
+        self._saved_heads = heads
+
+    async def load_state(self) -> SavedState:
+        data = await trio.to_thread.run_sync(_read, self._state_path, limiter=self._limiter)
+        try:
+            value: Any = orjson.loads(data or b"{}")
+            return SavedState(
+                notebook_id=self._notebook_id,
+                digest=value.get("digest"),
+                heads=tuple(value.get("heads", ())),
+            )
+        except (ValueError, AttributeError, TypeError):
+            return SavedState(self._notebook_id)
+
+    async def save_state(self, state: SavedState) -> None:
+        data = orjson.dumps(attrs.asdict(state), option=orjson.OPT_INDENT_2)
+        await trio.to_thread.run_sync(_replace, self._state_path, data, limiter=self._limiter)
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _append(path: Path, size: int, data: bytes) -> None:
+    """Append behind `size` bytes; what a failed append left behind those is cut off first."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.truncate(size)
+        file.seek(size)
+        file.write(data)
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Write beside the target, flush to the disk, rename: a crash leaves the old or the new."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _keep_aside(path: Path, why: str) -> None:
+    target = path.with_name(f"{path.name}.{why}")
+    number = 1
+    while target.exists():
+        number += 1
+        target = path.with_name(f"{path.name}.{why}-{number}")
+    if path.exists():
+        path.rename(target)

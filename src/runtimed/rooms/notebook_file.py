@@ -1,0 +1,196 @@
+"""Reading and writing the .ipynb of a room. Blocking functions: run them in a thread.
+
+Between the file's outputs and the document's stand manifests; nothing here touches a document.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import orjson
+
+from runtimed.document.ipynb import NotebookFile, SavedCell, parse_notebook, render_notebook
+from runtimed.document.notebook import CellSnapshot, NewCell
+from runtimed.errors import NotebookUnreadable, SaveRefused
+from runtimed.outputs.manifest import Manifest, build_manifest, resolve_manifest
+from runtimed.outputs.merge import merge_streams
+
+__all__ = ["LoadedNotebook", "read_notebook", "write_notebook"]
+
+
+def _read_umask() -> int:
+    """The process's umask, which can only be read by setting it."""
+    value = os.umask(0o077)
+    os.umask(value)
+    return value
+
+
+#: Read once, while there is one thread.
+_UMASK = _read_umask()
+
+#: Reads a blob; None when it is not there.
+ReadBlob = Callable[[str], bytes | None]
+
+
+@attrs.frozen
+class LoadedNotebook:
+    """A file mapped to what a document takes, with the manifests that its outputs became."""
+
+    digest: str
+    cells: Sequence[NewCell]
+    manifests: Sequence[Manifest]
+    snapshot: dict[str, Any]
+
+
+def read_notebook(path: Path) -> LoadedNotebook:
+    """Read and map a notebook file.
+
+    Raises: NotebookUnreadable with a text that names the file and what is wrong with it.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise NotebookUnreadable(
+            f"Cannot access notebook '{path}': {error.strerror or error}"
+        ) from error
+    file: NotebookFile = parse_notebook(data, str(path))
+    manifests: list[Manifest] = []
+    cells = []
+    for cell in file.cells:
+        entries = []
+        for output in cell.outputs:
+            try:
+                manifest = build_manifest(output)
+            except ValueError:
+                # An output type this version does not know stays as it is.
+                entries.append(orjson.dumps(output).decode())
+            else:
+                manifests.append(manifest)
+                entries.append(manifest.hash)
+        cells.append(
+            NewCell(
+                id=cell.id,
+                cell_type=cell.cell_type,
+                source=cell.source,
+                execution_count=cell.execution_count,
+                outputs=tuple(entries),
+                metadata=cell.metadata,
+            )
+        )
+    return LoadedNotebook(
+        digest=hashlib.sha256(data).hexdigest(),
+        cells=cells,
+        manifests=manifests,
+        snapshot=file.snapshot,
+    )
+
+
+def write_notebook(
+    target: Path,
+    cells: Sequence[CellSnapshot],
+    snapshot: dict[str, Any] | None,
+    read_blob: ReadBlob,
+    base: Path | None,
+) -> str:
+    """Write a notebook beside its target and rename it; the SHA-256 of what was written.
+
+    `base` is the file whose unknown keys are kept. Its absence is fine; a base that can't be read as
+    a notebook is one that a save must not overwrite.
+
+    Raises: SaveRefused, OSError. Nothing has been written then.
+    """
+    saved = [
+        SavedCell(
+            id=cell.id,
+            cell_type=cell.cell_type,
+            source=cell.source,
+            execution_count=cell.execution_count,
+            outputs=_resolve(cell, read_blob) if cell.cell_type == "code" else [],
+            metadata=cell.metadata,
+        )
+        for cell in cells
+    ]
+    data = render_notebook(saved, snapshot, _read_base(base))
+    _replace_keeping_mode(target, data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def _read_base(base: Path | None) -> dict[str, Any] | None:
+    if base is None:
+        return None
+    try:
+        data = base.read_bytes()
+    except FileNotFoundError:
+        return None
+    if not data.strip():
+        return None
+    try:
+        return parse_notebook(data, str(base)).raw
+    except NotebookUnreadable as error:
+        raise SaveRefused(
+            f"{error}; saving would overwrite it. Move it away or save to another path"
+        ) from error
+
+
+def _resolve(cell: CellSnapshot, read_blob: ReadBlob) -> list[dict[str, Any]]:
+    outputs = []
+    for number, entry in enumerate(cell.outputs, 1):
+        try:
+            outputs.append(resolve_entry(entry, read_blob))
+        except (LookupError, ValueError) as error:
+            raise SaveRefused(
+                f"output {number} of cell {cell.id} can't be read ({error}); "
+                "nothing was saved, so that it is not lost in the file too. "
+                "Run the cell again or clear its outputs"
+            ) from error
+    return merge_streams(outputs)
+
+
+def resolve_entry(entry: str, read_blob: ReadBlob) -> dict[str, Any]:
+    """The nbformat output behind one entry of a cell's output list.
+
+    Raises: LookupError for a blob that is not there, ValueError for an entry that is no output.
+    """
+
+    def read(digest: str) -> bytes:
+        data = read_blob(digest)
+        if data is None:
+            raise LookupError(f"blob {digest[:12]} is missing")
+        return data
+
+    # The hash form is tested first: an all-digit hash is also valid JSON.
+    if is_blob_hash(entry):
+        return resolve_manifest(orjson.loads(read(entry)), read)
+    output = orjson.loads(entry)
+    if not isinstance(output, dict):
+        raise ValueError("not an output")
+    return output
+
+
+def is_blob_hash(entry: str) -> bool:
+    return len(entry) == 64 and all(digit in "0123456789abcdef" for digit in entry)
+
+
+def _replace_keeping_mode(target: Path, data: bytes) -> None:
+    target = Path(os.path.realpath(target))  # a link stays a link to the file that is replaced
+    mode = None
+    with contextlib.suppress(OSError):
+        mode = target.stat().st_mode & 0o7777
+    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(mode if mode is not None else 0o666 & ~_UMASK)
+        Path(name).replace(target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,520 @@
+"""A room: one open notebook, its document, its peers, its kernel.
+
+Changes are synchronous methods; what waits is the room's own tasks. The edges call in here and
+decide nothing; nothing here knows a socket.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import orjson
+import trio
+
+from runtimed.blobs.store import BlobStore
+from runtimed.document.actors import daemon_actor
+from runtimed.document.new_notebook import fill_new_notebook
+from runtimed.document.notebook import NotebookDocument
+from runtimed.errors import KernelDied, RuntimedError, leaves
+from runtimed.kernels.kernels import Kernels
+from runtimed.outputs.manifest import MANIFEST_MEDIA_TYPE
+from runtimed.protocol import broadcasts, pool
+from runtimed.protocol.connection import encode_broadcast
+from runtimed.protocol.structures import LaunchedEnvConfig
+from runtimed.rooms.document_file import DocumentFile, SavedState, SaveSchedule
+from runtimed.rooms.environment_choice import choose_env_source, declared_dependencies
+from runtimed.rooms.execution import CellRunner, LaunchedKernel
+from runtimed.rooms.notebook_file import LoadedNotebook, write_notebook
+from runtimed.rooms.peer import Peer
+
+__all__ = ["Room", "RoomConfig"]
+
+log = logging.getLogger(__name__)
+
+#: Seconds without a change after which the document is written, and the longest it may wait.
+_SAVE_QUIET = 0.1
+_SAVE_LONGEST = 0.4
+
+#: Seconds between two attempts to write while the disk refuses.
+_SAVE_RETRY = 2.0
+
+#: Cells put into the document before other tasks get their turn.
+_LOAD_BATCH = 50
+
+
+@attrs.frozen
+class RoomConfig:
+    """What all rooms share. `keep_alive` is in seconds."""
+
+    documents: Path
+    notebooks: Path
+    keep_alive: float = 30.0
+
+
+class Room:
+    """One open notebook. Made by Rooms, which runs it as a task of its own."""
+
+    def __init__(
+        self,
+        notebook_id: str,
+        path: Path | None,
+        *,
+        config: RoomConfig,
+        blobs: BlobStore,
+        kernels: Kernels,
+        disk: trio.CapacityLimiter,
+    ) -> None:
+        self.notebook_id = notebook_id
+        self.path = path
+        self.working_dir: Path | None = None
+        self.peers: set[Peer] = set()
+        self.loading = False
+        self.ending = False
+        self.created_file = False
+        self.document = NotebookDocument.create(notebook_id, daemon_actor())
+        self.runner = CellRunner(self, blobs)
+        self._config = config
+        self._blobs = blobs
+        self._kernels = kernels
+        self._disk = disk
+        self._file = DocumentFile(config.documents, notebook_id, disk)
+        self._saved_state = SavedState(notebook_id)
+        self._schedule = SaveSchedule(_SAVE_QUIET, _SAVE_LONGEST)
+        self._save_wanted = trio.Event()
+        self._joined = trio.Event()
+        self._unused = trio.Event()
+        self._close = trio.Event()
+        self._loaded = trio.Event()
+        self._ended = trio.Event()
+        self._heads_changed = trio.Event()
+        self._launch: _Launch | None = None
+
+    def __repr__(self) -> str:
+        return f"<Room {self.notebook_id} peers={len(self.peers)} cells={len(self.document)}>"
+
+    # ------------------------------------------------------------------ peers
+
+    def join(self) -> Peer:
+        """Add a peer. Synchronous, so that a room just found can't end in between."""
+        peer = Peer(self.document.new_peer())
+        self.peers.add(peer)
+        self._joined.set()
+        return peer
+
+    def leave(self, peer: Peer) -> None:
+        """Remove a peer; what runs goes on."""
+        self.peers.discard(peer)
+        if not self.peers:
+            self._unused.set()
+
+    def receive_sync(self, peer: Peer, message: bytes) -> None:
+        """Apply a peer's sync message.
+
+        Raises: RemoteProtocolError for bytes that are none; the document is as before.
+        """
+        touched = self.document.receive_sync(peer.sync, message)
+        peer.mark_behind()  # it is owed an answer
+        if touched:
+            self.document_changed()
+
+    def generate_sync(self, peer: Peer) -> bytes | None:
+        """The one message that brings a peer up to date; asked for when its socket can take it."""
+        peer.behind = False
+        return self.document.generate_sync(peer.sync)
+
+    def document_changed(self) -> None:
+        """Mark the peers behind and have the document saved."""
+        for peer in self.peers:
+            peer.mark_behind()
+        due = self._schedule.due()
+        self._schedule.changed(trio.current_time())
+        if due == math.inf:
+            self._save_wanted.set()
+        self._heads_changed.set()
+        self._heads_changed = trio.Event()
+
+    def broadcast(self, message: broadcasts.NotebookBroadcast) -> None:
+        """Put a message in every peer's outbox; encoded once."""
+        if self.peers:
+            frame = encode_broadcast(message)
+            for peer in self.peers:
+                peer.post((frame,))
+
+    async def wait_heads(self, heads: Sequence[str]) -> None:
+        """Wait until the document contains the given heads; the caller sets the time limit."""
+        while not self.document.has_heads(list(heads)):
+            await self._heads_changed.wait()
+
+    async def wait_loaded(self) -> None:
+        """Wait until the notebook's file is in the document completely."""
+        await self._loaded.wait()
+
+    # ------------------------------------------------------------------ content
+
+    async def restore(self, loaded: LoadedNotebook | None) -> LoadedNotebook | None:
+        """Bring back the saved document, before the room starts.
+
+        `loaded` is the notebook's file, already read, None when there is none. Returns it if the
+        cells are to come from it, None if the saved document already is what it should be.
+        """
+        state = await self._file.load_state()
+        document = await self._file.load(daemon_actor())
+        digest = loaded.digest if loaded is not None else None
+        if document is not None:
+            unsaved = sorted(document.heads) != sorted(state.heads)
+            if self.path is None or state.digest == digest:
+                self.document = document
+                self._saved_state = state
+                return None
+            if unsaved:
+                log.warning("unsaved edits kept aside notebook=%s", self.notebook_id)
+                await self._file.keep_aside("unsaved")
+            else:
+                await self._file.remove()
+        return loaded
+
+    @property
+    def untitled(self) -> bool:
+        """Whether the room's id is a UUID, as those of notebooks without a file are."""
+        try:
+            uuid.UUID(self.notebook_id)
+        except ValueError:
+            return False
+        return True
+
+    def needs_trust_approval(self) -> bool:
+        """Whether the notebook's file asks for packages that nobody here has approved."""
+        return bool(declared_dependencies(self.document.metadata_snapshot()))
+
+    def offer_metadata(self, snapshot: str) -> None:
+        """Metadata from a peer that joins, for a document that has none yet; nonsense is ignored."""
+        if self.document.metadata_snapshot() is not None:
+            return
+        try:
+            value = orjson.loads(snapshot)
+        except ValueError:
+            value = None
+        if not isinstance(value, dict):
+            log.warning("initial metadata ignored notebook=%s", self.notebook_id)
+            return
+        self.document.set_metadata_snapshot(value)
+        self.document_changed()
+
+    def fill(self, runtime: str, default_env: str = "uv") -> None:
+        """Make an empty document a new notebook: one empty cell and the runtime's metadata."""
+        fill_new_notebook(
+            self.document, self.notebook_id, runtime, default_env, cell_id=str(uuid.uuid4())
+        )
+        self.document_changed()
+
+    async def load(self, loaded: LoadedNotebook) -> None:
+        """Put a file's cells into the document, a batch at a time."""
+        for manifest in loaded.manifests:
+            for blob in manifest.blobs:
+                self._blobs.put_nowait(blob.data, blob.media_type, blob.hash)
+            self._blobs.put_nowait(manifest.json, MANIFEST_MEDIA_TYPE, manifest.hash)
+        for start in range(0, len(loaded.cells), _LOAD_BATCH):
+            self.document.load_cells(loaded.cells[start : start + _LOAD_BATCH])
+            self.document_changed()
+            await trio.lowlevel.checkpoint()
+        self.document.set_metadata_snapshot(loaded.snapshot)
+        self.document_changed()
+        await self._remember_saved(loaded.digest, self.document.heads)
+
+    async def save(self, path: Path | None) -> Path:
+        """Write the .ipynb; the path written.
+
+        Raises: SaveRefused, RuntimedError with the protocol's texts.
+        """
+        target = path or self.path
+        if target is None:
+            raise RuntimedError("Notebook has no path: pass save(path=...)")
+        if not target.is_absolute():
+            raise RuntimedError(
+                f"Relative paths are not supported for save: '{target}'. "
+                "Please provide an absolute path."
+            )
+        if target.suffix != ".ipynb":
+            target = target.with_name(target.name + ".ipynb")
+        await self.wait_loaded()
+        self.runner.publish()
+        heads = self.document.heads
+        cells = self.document.cells()
+        snapshot = self.document.metadata_snapshot()
+        base = target if target == self.path or self.path is None else self.path
+        read_blob = self._blobs.reader()
+
+        def write() -> str:
+            return write_notebook(target, cells, snapshot, read_blob, base)
+
+        try:
+            digest = await trio.to_thread.run_sync(write, limiter=self._disk)
+        except OSError as error:
+            raise RuntimedError(f"Failed to write notebook: {error}") from error
+        if target == self.path:
+            await self._remember_saved(digest, heads)
+        return target
+
+    async def _remember_saved(self, digest: str, heads: Sequence[str]) -> None:
+        self._saved_state = SavedState(self.notebook_id, digest, tuple(heads))
+        try:
+            await self._file.save_state(self._saved_state)
+        except OSError as error:
+            log.warning("saved state not written notebook=%s error=%s", self.notebook_id, error)
+
+    # ------------------------------------------------------------------ kernel
+
+    @property
+    def has_kernel(self) -> bool:
+        """Whether cells can be queued: a kernel runs, or is about to."""
+        return self._launch is not None and not self._launch.ending
+
+    @property
+    def launching(self) -> bool:
+        return self._launch is not None and not self._launch.decided.is_set()
+
+    async def launch(
+        self, kernel_type: str = "auto", env_source: str = "auto", search_from: Path | None = None
+    ) -> tuple[LaunchedKernel, bool]:
+        """The room's kernel, launched if need be; True with it if this call found it running.
+
+        A launch belongs to the room: a caller that goes away does not end it, and callers that come
+        meanwhile share it.
+        Raises: RuntimedError with the reason.
+        """
+        launch = self._launch
+        if launch is not None and launch.ending:
+            await launch.ended.wait()
+            launch = self._launch
+        found = launch is not None and launch.launched is not None
+        if launch is None:
+            source = choose_env_source(kernel_type, env_source, self.document.metadata_snapshot())
+            launch = self._launch = _Launch()
+            self._nursery.start_soon(self._run_kernel, launch, source, search_from)
+        await launch.decided.wait()
+        if launch.launched is None:
+            raise RuntimedError(launch.failure)
+        return launch.launched, found
+
+    async def stop_kernel(self) -> bool:
+        """Shut the kernel down and wait for its end; False if there was none."""
+        launch = self._launch
+        if launch is None:
+            return False
+        launch.end()
+        await launch.ended.wait()
+        return launch.launched is not None
+
+    def auto_launch(self) -> None:
+        """Start a kernel for the first peer, unless something must be approved first."""
+        if self._launch is not None:
+            return
+        if declared_dependencies(self.document.metadata_snapshot()):
+            return
+        self._nursery.start_soon(self._auto_launch)
+
+    async def _auto_launch(self) -> None:
+        await self.wait_loaded()
+        try:
+            await self.launch()
+        except RuntimedError as error:
+            log.warning("auto-launch failed notebook=%s error=%s", self.notebook_id, error)
+
+    async def _run_kernel(self, launch: _Launch, env_source: str, search_from: Path | None) -> None:
+        """Launch a kernel and serve it until it ends. An error in here ends the kernel alone."""
+        kernel = None
+        try:
+            with launch.scope:
+                self.runner.launch_began()
+                folder = await self._kernel_directory(search_from)
+                kernel = await self._kernels.launch(env_source, folder, self._env_progress)
+                launch.launched = LaunchedKernel(
+                    kernel=kernel,
+                    kernel_type=kernel.spec.kernel_type,
+                    env_source=env_source,
+                    launched_config=LaunchedEnvConfig(launch_id=str(uuid.uuid4())),
+                )
+            if launch.launched is not None:
+                launch.decided.set()
+                await self.runner.serve(launch.launched)
+        except Exception as error:
+            launch.failure = "; ".join(str(leaf) or repr(leaf) for leaf in leaves(error))
+            expected = all(isinstance(leaf, RuntimedError) for leaf in leaves(error))
+            log.error(
+                "kernel failed notebook=%s reason=%s",
+                self.notebook_id,
+                launch.failure,
+                exc_info=None if expected else error,
+            )
+        finally:
+            if kernel is not None:
+                kernel.stop()
+            if launch.launched is None:
+                self.runner.launch_failed(launch.failure)
+            self._launch = None
+            launch.decided.set()
+            launch.ended.set()
+
+    async def _kernel_directory(self, search_from: Path | None) -> Path:
+        """Where the kernel works; made if it is the folder for untitled notebooks."""
+        for candidate in (self.path, search_from):
+            if candidate is not None:
+                folder = candidate if candidate.is_dir() else candidate.parent
+                if folder.is_dir():
+                    return folder
+        if self.working_dir is not None and self.working_dir.is_dir():
+            return self.working_dir
+        try:
+            await trio.Path(self._config.notebooks).mkdir(parents=True, exist_ok=True)
+        except OSError:
+            return Path("/tmp")
+        return self._config.notebooks
+
+    def _env_progress(self, phase: Any) -> None:
+        self.broadcast(broadcasts.EnvProgress(env_type="uv", phase=phase))
+
+    def kernel_or_raise(self) -> LaunchedKernel:
+        if self.runner.kernel is None:
+            raise KernelDied("No kernel running")
+        return self.runner.kernel
+
+    def info(self) -> pool.RoomInfo:
+        """What the list of rooms says of this one. Never waits."""
+        launched = self.runner.kernel
+        status = "starting" if self.launching else self.runner.status
+        shown = launched is not None or self.launching
+        return pool.RoomInfo(
+            notebook_id=self.notebook_id,
+            active_peers=len(self.peers),
+            has_kernel=launched is not None,
+            kernel_type=launched.kernel_type if launched else None,
+            env_source=launched.env_source if launched else None,
+            kernel_status=status if shown else None,
+            kernel_pid=launched.kernel.pid if launched else None,
+            queued=len(self.runner.queue) or None,
+            loading=self.loading or None,
+            path=str(self.path) if self.path else None,
+            unsaved=self._has_unsaved_changes() or None,
+        )
+
+    def _has_unsaved_changes(self) -> bool:
+        return self.path is not None and sorted(self._saved_state.heads) != sorted(
+            self.document.heads
+        )
+
+    # ------------------------------------------------------------------ living
+
+    def close(self) -> None:
+        """Ask the room to end, whoever is in it."""
+        self._close.set()
+
+    async def wait_ended(self) -> None:
+        await self._ended.wait()
+
+    async def run(
+        self,
+        loaded: LoadedNotebook | None = None,
+        *,
+        task_status: trio.TaskStatus[Room] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Run the room. Started with self; returns when it was unused for the keep-alive time, or
+        closed. Its kernel has ended then, and its document is on disk.
+        """
+        self.loading = loaded is not None
+        try:
+            async with trio.open_nursery() as self._nursery:
+                self._nursery.start_soon(self.runner.run_publisher)
+                self._nursery.start_soon(self._save_when_due)
+                self._nursery.start_soon(self._load_first, loaded)
+                task_status.started(self)
+                await self._wait_unused_or_closed()
+                self.ending = True
+                for peer in self.peers:
+                    peer.dismiss("The notebook was closed")
+                await self.stop_kernel()
+                self._nursery.cancel_scope.cancel()
+        finally:
+            self.ending = True
+            for peer in self.peers:
+                peer.dismiss("The notebook was closed")
+            with trio.move_on_after(5, shield=True):
+                await self._save()
+            self._loaded.set()
+            self._ended.set()
+
+    async def _load_first(self, loaded: LoadedNotebook | None) -> None:
+        if loaded is not None:
+            await self.load(loaded)
+        self.loading = False
+        self._loaded.set()
+
+    async def _wait_unused_or_closed(self) -> None:
+        async with trio.open_nursery() as waiting:
+
+            async def until_closed() -> None:
+                await self._close.wait()
+                waiting.cancel_scope.cancel()
+
+            waiting.start_soon(until_closed)
+            while True:
+                self._unused = trio.Event()
+                if self.peers:
+                    await self._unused.wait()
+                self._joined = trio.Event()
+                with trio.move_on_after(self._config.keep_alive) as patience:
+                    if not self.peers:
+                        await self._joined.wait()
+                if patience.cancelled_caught and not self.peers:
+                    break
+            waiting.cancel_scope.cancel()
+
+    async def _save_when_due(self) -> None:
+        """Write the document when changes are due. Runs until cancelled."""
+        while True:
+            self._save_wanted = trio.Event()
+            due = self._schedule.due()
+            if due == math.inf:
+                await self._save_wanted.wait()
+            elif due > trio.current_time():
+                await trio.sleep_until(due)
+            elif not await self._save():
+                await trio.sleep(_SAVE_RETRY)
+
+    async def _save(self) -> bool:
+        """Write what is new. Blobs go first: a document on disk must not name what is not."""
+        if self._schedule.due() == math.inf:
+            return True
+        try:
+            await self._blobs.flushed()
+            self._schedule.saved()
+            await self._file.save(self.document)
+        except OSError as error:
+            log.error("document not saved notebook=%s error=%s", self.notebook_id, error)
+            self._schedule.changed(trio.current_time())
+            return False
+        return True
+
+
+class _Launch:
+    """A kernel from the decision to launch it to its end, shared by everybody who waits for it."""
+
+    def __init__(self) -> None:
+        self.scope = trio.CancelScope()
+        self.decided = trio.Event()
+        self.ended = trio.Event()
+        self.ending = False
+        self.launched: LaunchedKernel | None = None
+        self.failure = "The launch was cancelled"
+
+    def end(self) -> None:
+        """Give up the launch, or ask the launched kernel to end."""
+        self.ending = True
+        self.scope.cancel()
+        if self.launched is not None:
+            self.launched.kernel.stop()

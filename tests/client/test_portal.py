@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+import trio
+
+from runtimed.client.portal import Portal, on_trio, portal
+
+
+async def add(a: int, b: int = 1) -> int:
+    await trio.sleep(0)
+    return a + b
+
+
+def test_a_call_returns_what_the_function_returns() -> None:
+    assert portal().call(add, 1, b=2) == 3
+
+
+def test_a_call_raises_what_the_function_raises() -> None:
+    async def fail() -> None:
+        raise LookupError("x")
+
+    with pytest.raises(LookupError):
+        portal().call(fail)
+
+
+async def test_a_call_can_be_made_where_trio_is_running() -> None:
+    assert portal().call(add, 1) == 2
+
+
+def test_a_call_can_be_made_where_asyncio_is_running() -> None:
+    async def main() -> int:
+        return portal().call(add, 1)
+
+    assert asyncio.run(main()) == 2
+
+
+def test_calls_of_several_threads_run_side_by_side() -> None:
+    go = threading.Event()
+    results: list[str] = []
+
+    async def wait() -> str:
+        while not go.is_set():
+            await trio.sleep(0.001)
+        return "waited"
+
+    thread = threading.Thread(target=lambda: results.append(portal().call(wait)))
+    thread.start()
+    assert portal().call(add, 1) == 2
+    go.set()
+    thread.join(5)
+    assert results == ["waited"]
+
+
+def test_a_call_on_the_portals_own_thread_is_refused() -> None:
+    async def nested() -> int:
+        return portal().call(add, 1)
+
+    with pytest.raises(RuntimeError, match="thread that would have to answer"):
+        portal().call(nested)
+
+
+def test_ctrl_c_ends_a_call_at_once_and_cancels_it() -> None:
+    cancelled = threading.Event()
+    started = threading.Event()
+
+    async def forever() -> None:
+        started.set()
+        try:
+            await trio.sleep_forever()
+        finally:
+            cancelled.set()
+
+    def interrupt() -> None:
+        started.wait(5)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    before = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        portal().call(forever)
+    assert time.monotonic() - before < 2
+    assert cancelled.wait(2)
+    assert portal().call(add, 1) == 2
+
+
+class Service:
+    @on_trio
+    async def where(self) -> str:
+        return threading.current_thread().name
+
+    @on_trio
+    async def forever(self, cancelled: threading.Event) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            cancelled.set()
+
+
+async def test_under_trio_a_method_runs_in_the_callers_loop() -> None:
+    assert await Service().where() == threading.current_thread().name
+
+
+def test_under_asyncio_a_method_runs_on_the_portal() -> None:
+    async def main() -> tuple[str, str]:
+        return await asyncio.gather(
+            Service().where(), asyncio.create_task(Service().where())
+        )
+
+    assert tuple(asyncio.run(main())) == ("runtimed portal", "runtimed portal")
+
+
+def test_cancelling_under_asyncio_cancels_the_call() -> None:
+    cancelled = threading.Event()
+
+    async def main() -> None:
+        await asyncio.wait_for(Service().forever(cancelled), 0.05)
+
+    with pytest.raises(asyncio.TimeoutError):
+        asyncio.run(main())
+    assert cancelled.wait(2)
+
+
+def test_a_stopped_portal_starts_again() -> None:
+    own = Portal()
+    assert own.call(add, 1) == 2
+    own.stop()
+    assert own.call(add, 1) == 2
+    own.stop()
+
+
+@pytest.mark.real
+def test_a_forked_child_gets_its_own_and_neither_keeps_the_interpreter_alive() -> None:
+    program = """
+import os, trio, warnings
+warnings.simplefilter("ignore")
+from runtimed.client.portal import portal
+async def pid():
+    await trio.sleep(0)
+    return os.getpid()
+assert portal().call(pid) == os.getpid()
+child = os.fork()
+assert portal().call(pid) == os.getpid()
+if child:
+    assert os.waitpid(child, 0)[1] == 0
+    print("fine")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("fine\n", "", 0)

@@ -1,0 +1,192 @@
+"""Real kernels through the Kernel task: start, talk, interrupt, end in every way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import attrs
+import psutil
+import pytest
+import trio
+import zmq
+
+from runtimed.environments.environment import Environment
+from runtimed.errors import KernelDied, KernelStartFailed
+from runtimed.kernels.connection import socket_directory, write_connection_file
+from runtimed.kernels.kernel import Kernel
+from runtimed.kernels.launch import LaunchSpec, python_kernel
+from runtimed.messages.wire import Message
+
+pytestmark = pytest.mark.real
+
+
+def this_environment() -> Environment:
+    return Environment("uv", Path(sys.prefix), Path(sys.executable))
+
+
+def make_kernel(
+    tmp_path: Path, context: zmq.Context[zmq.Socket[bytes]], spec: LaunchSpec | None = None
+) -> Kernel:
+    folder = tmp_path / "connections"
+    return Kernel(
+        spec or python_kernel(this_environment(), "uv:prewarmed"),
+        write_connection_file(folder, socket_directory(folder), "python3"),
+        context,
+        working_directory=tmp_path,
+    )
+
+
+@asynccontextmanager
+async def running_kernel(tmp_path: Path) -> AsyncIterator[Kernel]:
+    with zmq.Context() as context, trio.fail_after(60):
+        kernel = make_kernel(tmp_path, context)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(kernel.run)
+            kernel.attach()
+            yield kernel
+            nursery.cancel_scope.cancel()
+    assert not psutil.pid_exists(kernel.pid)
+
+
+async def messages_of(kernel: Kernel, msg_id: str) -> list[Message]:
+    """Everything the kernel says about a request, up to its idle status and its reply."""
+    found: list[Message] = []
+    missing = {"idle", "reply"}
+    while missing:
+        for item in await kernel.messages.receive():
+            if item.message.parent_id == msg_id:
+                found.append(item.message)
+                if item.message.content.get("execution_state") == "idle":
+                    missing.discard("idle")
+                if item.message.msg_type == "execute_reply":
+                    missing.discard("reply")
+    return found
+
+
+async def test_code_runs_and_its_output_arrives(tmp_path: Path) -> None:
+    async with running_kernel(tmp_path) as kernel:
+        found = await messages_of(kernel, kernel.execute("print('hello'); 1 + 1"))
+        assert [m.content["text"] for m in found if m.msg_type == "stream"] == ["hello\n"]
+        [result] = [m for m in found if m.msg_type == "execute_result"]
+        assert result.content["data"]["text/plain"] == "2"
+        assert kernel.language_info["name"] == "python"
+
+
+async def test_silent_code_leaves_no_count(tmp_path: Path) -> None:
+    async with running_kernel(tmp_path) as kernel:
+        reply = await kernel.run_silently("__import__('os').chdir('/')")
+        assert reply.content["status"] == "ok"
+        found = await messages_of(kernel, kernel.execute("import os; os.getcwd()"))
+        [result] = [m for m in found if m.msg_type == "execute_result"]
+        assert result.content["data"]["text/plain"] == "'/'"
+        assert result.content["execution_count"] == 1
+
+
+async def test_an_interrupt_reaches_running_code(tmp_path: Path) -> None:
+    async with running_kernel(tmp_path) as kernel:
+        msg_id = kernel.execute("import time\ntime.sleep(50)")
+        while not any(
+            item.message.msg_type == "execute_input" for item in await kernel.messages.receive()
+        ):
+            pass
+        kernel.interrupt()
+        found = await messages_of(kernel, msg_id)
+        assert [m.content["ename"] for m in found if m.msg_type == "error"] == ["KeyboardInterrupt"]
+
+
+async def test_a_kernel_that_exits_is_noticed_with_its_last_words(tmp_path: Path) -> None:
+    async with running_kernel(tmp_path) as kernel:
+        kernel.execute("import os; print('x' * 10); os.write(2, b'fatal'); os._exit(3)")
+        with trio.fail_after(5), pytest.raises(trio.EndOfChannel):
+            while True:
+                await kernel.messages.receive()
+        await kernel.wait_ended()
+        assert "exited with code 3" in kernel.exit_text
+        with pytest.raises(KernelDied):
+            kernel.execute("1")
+
+
+async def test_a_killed_kernel_takes_waiting_requests_with_it(tmp_path: Path) -> None:
+    async with running_kernel(tmp_path) as kernel:
+        kernel.execute("while True: pass")
+        os.kill(kernel.pid, signal.SIGKILL)
+        with trio.fail_after(5), pytest.raises(KernelDied, match="SIGKILL"):
+            await kernel.request("complete_request", {"code": "", "cursor_pos": 0})
+
+
+async def test_stop_lets_the_kernel_end_by_itself(tmp_path: Path) -> None:
+    async with running_kernel(tmp_path) as kernel:
+        marker = tmp_path / "atexit-ran"
+        await kernel.run_silently(
+            f"__import__('atexit').register(open, {str(marker)!r}, 'w')"
+        )
+        kernel.stop()
+        await kernel.wait_ended()
+        assert kernel.exit_text == "The kernel was shut down"
+        assert marker.exists()
+
+
+async def test_a_busy_kernel_and_its_children_are_killed_within_the_grace(tmp_path: Path) -> None:
+    async with running_kernel(tmp_path) as kernel:
+        msg_id = kernel.execute(
+            "import subprocess, signal\n"
+            "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+            "print(subprocess.Popen(['sleep', '1000']).pid, flush=True)\n"
+            "while True: pass"
+        )
+        child = 0
+        while not child:
+            for item in await kernel.messages.receive():
+                if item.message.msg_type == "stream" and item.message.parent_id == msg_id:
+                    child = int(item.message.content["text"].split()[0])
+        with trio.fail_after(6):
+            kernel.stop()
+            await kernel.wait_ended()
+        assert not psutil.pid_exists(child) or psutil.Process(child).status() == "zombie"
+
+
+async def test_a_process_that_fails_to_start_explains_itself(tmp_path: Path) -> None:
+    spec = attrs.evolve(
+        python_kernel(this_environment(), "uv:prewarmed"),
+        argv=(sys.executable, "-c", "import sys; sys.exit('No module named nonsense')"),
+    )
+    with zmq.Context() as context, trio.fail_after(20):
+        kernel = make_kernel(tmp_path, context, spec)
+        with pytest.raises(KernelStartFailed, match="code 1:\n  No module named nonsense"):
+            await kernel.run()
+    assert list((tmp_path / "connections").iterdir()) == []
+
+
+async def test_a_missing_interpreter_is_a_clear_error(tmp_path: Path) -> None:
+    spec = attrs.evolve(
+        python_kernel(this_environment(), "uv:prewarmed"), argv=("/nonexistent/python",)
+    )
+    with zmq.Context() as context:
+        kernel = make_kernel(tmp_path, context, spec)
+        with pytest.raises(KernelStartFailed, match="/nonexistent/python can't be run"):
+            await kernel.run()
+
+
+async def test_connection_files_are_private(tmp_path: Path) -> None:
+    folder = tmp_path / "connections"
+    connection = write_connection_file(folder, socket_directory(folder), "python3")
+    assert connection.path.stat().st_mode & 0o777 == 0o600
+    assert folder.stat().st_mode & 0o777 == 0o700
+    connection.remove()
+    assert not connection.path.exists()
+
+
+async def test_sockets_of_a_deep_directory_move_to_a_short_private_one(tmp_path: Path) -> None:
+    deep = tmp_path / ("x" * 100)
+    folder = socket_directory(deep)
+    try:
+        assert len(str(folder)) < 80
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert socket_directory(deep) == folder
+    finally:
+        folder.rmdir()

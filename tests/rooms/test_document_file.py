@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtimed.document.actors import daemon_actor
+from runtimed.document.notebook import NotebookDocument
+from runtimed.rooms.document_file import DocumentFile, SavedState, SaveSchedule
+
+
+def test_nothing_is_due_while_nothing_has_changed() -> None:
+    schedule = SaveSchedule(quiet=0.1, longest=0.4)
+    assert schedule.due() == math.inf
+    schedule.changed(10.0)
+    schedule.saved()
+    assert schedule.due() == math.inf
+
+
+@given(st.lists(st.floats(0, 0.3), min_size=1, max_size=50))
+def test_a_change_never_waits_longer_than_the_longest(pauses: list[float]) -> None:
+    schedule = SaveSchedule(quiet=0.1, longest=0.4)
+    now = first = 100.0
+    for pause in pauses:
+        schedule.changed(now)
+        assert now <= schedule.due() + 1e9
+        assert schedule.due() <= first + 0.4 + 1e-9
+        now += pause
+        if now >= schedule.due():
+            schedule.saved()
+            first = now
+
+
+def document_with(*sources: str) -> NotebookDocument:
+    document = NotebookDocument.create("nb", daemon_actor())
+    for number, source in enumerate(sources):
+        document.insert_cell(f"cell-{number}", "code", source)
+    return document
+
+
+def open_file(folder: Path) -> DocumentFile:
+    return DocumentFile(folder, "nb", trio.CapacityLimiter(1))
+
+
+async def test_what_was_saved_and_appended_comes_back(tmp_path: Path) -> None:
+    document = document_with("a = 1")
+    file = open_file(tmp_path)
+    await file.save(document)
+    size = file.path.stat().st_size
+    document.append_source("cell-0", "\nb = 2")
+    await file.save(document)
+    assert file.path.stat().st_size > size  # appended, not rewritten
+    loaded = await open_file(tmp_path).load(daemon_actor())
+    assert loaded is not None
+    assert loaded.source("cell-0") == "a = 1\nb = 2"
+    assert file.path.stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_tail_cut_anywhere_loses_only_that_tail(tmp_path: Path) -> None:
+    document = document_with("one")
+    file = open_file(tmp_path)
+    await file.save(document)
+    whole = file.path.read_bytes()
+    document.append_source("cell-0", " two")
+    await file.save(document)
+    longer = file.path.read_bytes()
+    for length in range(len(whole), len(longer)):
+        file.path.write_bytes(longer[:length])
+        again = open_file(tmp_path)
+        loaded = await again.load(daemon_actor())
+        assert loaded is not None
+        assert loaded.source("cell-0") == "one"
+        # And what comes then is appended behind the good part.
+        loaded.append_source("cell-0", " three")
+        await again.save(loaded)
+        reloaded = await open_file(tmp_path).load(daemon_actor())
+        assert reloaded is not None
+        assert reloaded.source("cell-0") == "one three"
+
+
+async def test_a_file_that_is_no_document_is_kept_aside(tmp_path: Path) -> None:
+    for content in (b"garbage", b"more garbage"):
+        file = open_file(tmp_path)
+        file.path.write_bytes(content)
+        assert await file.load(daemon_actor()) is None
+        await file.save(document_with("fresh"))
+        assert file.path.exists()
+    kept = sorted(path.name.partition(".automerge.")[2] for path in tmp_path.glob("*corrupt*"))
+    assert kept == ["corrupt", "corrupt-2"]
+
+
+async def test_many_changes_are_compacted(tmp_path: Path) -> None:
+    document = document_with("x")
+    file = open_file(tmp_path)
+    for number in range(60):
+        document.append_output("cell-0", f"{number:064d}" * 200)
+        await file.save(document)
+    assert file.path.stat().st_size < 60 * 64 * 200 * 2
+    loaded = await open_file(tmp_path).load(daemon_actor())
+    assert loaded is not None
+    assert len(loaded.outputs("cell-0")) == 60
+
+
+async def test_a_failed_save_loses_nothing(tmp_path: Path) -> None:
+    document = document_with("one")
+    file = open_file(tmp_path)
+    await file.save(document)
+    document.append_source("cell-0", " two")
+    target = file.path.rename(tmp_path / "away")
+    file.path.mkdir()
+    with pytest.raises(OSError, match="directory"):
+        await file.save(document)
+    file.path.rmdir()
+    target.rename(file.path)
+    await file.save(document)
+    loaded = await open_file(tmp_path).load(daemon_actor())
+    assert loaded is not None
+    assert loaded.source("cell-0") == "one two"
+
+
+async def test_the_saved_state_is_remembered(tmp_path: Path) -> None:
+    state = SavedState("nb", digest="ab", heads=("cd",))
+    await open_file(tmp_path).save_state(state)
+    assert await open_file(tmp_path).load_state() == state
+    (tmp_path / "x").mkdir()
+    assert await open_file(tmp_path / "x").load_state() == SavedState("nb")

@@ -1,0 +1,192 @@
+"""`runt daemon ...`, `ps` and `stop` with a real daemon."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+import pytest
+
+from daemon_home import MARKER, DaemonHome
+from processes import carrying
+
+pytestmark = pytest.mark.real
+
+_NO_POOL = ("--uv-pool-size", "0", "--conda-pool-size", "0")
+
+
+def _alive(pid: int) -> bool:
+    try:
+        # A zombie has ended; whoever became its parent takes its time.
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _json(home: DaemonHome, *command: str) -> Any:
+    done = home.runt(*command, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_start_ping_stop(fresh_daemon: Callable[..., DaemonHome]) -> None:
+    home = fresh_daemon(start=False)
+    started = home.runt("daemon", "start")
+    assert started.returncode == 0, started.stderr
+    pid = _json(home, "status")["daemon_info"]["pid"]
+    assert started.stdout == f"Daemon started (pid {pid}).\n"
+    assert home.runt("daemon", "start").stdout == f"Daemon already running (pid {pid}).\n"
+    assert home.runt("daemon", "ping").stdout == "pong\n"
+
+    stopped = home.runt("daemon", "stop")
+    assert (stopped.returncode, stopped.stdout, stopped.stderr) == (0, "Daemon stopped.\n", "")
+    assert not _alive(pid)
+    assert not home.socket.exists()
+    assert not home.paths.info.exists()
+    assert carrying(MARKER, str(home.home)) == []
+
+
+def test_restart_puts_another_daemon_in_its_place(
+    fresh_daemon: Callable[..., DaemonHome],
+) -> None:
+    home = fresh_daemon(start=False)
+    first = home.runt("daemon", "restart")
+    assert first.returncode == 0, first.stderr
+    before = _json(home, "status")["daemon_info"]["pid"]
+    second = home.runt("daemon", "restart")
+    after = _json(home, "status")["daemon_info"]["pid"]
+    assert second.stdout == f"Daemon stopped.\nDaemon started (pid {after}).\n"
+    assert before != after
+    shut = home.runt("daemon", "shutdown")
+    assert shut.stdout == "Shutdown request sent\nDaemon stopped.\n"
+    assert not _alive(after)
+
+
+def test_a_daemon_that_does_not_answer_is_terminated(
+    fresh_daemon: Callable[..., DaemonHome],
+) -> None:
+    home = fresh_daemon(*_NO_POOL)
+    home.socket.unlink()
+    stopped = home.runt("daemon", "stop")
+    assert (stopped.returncode, stopped.stdout) == (0, "Daemon stopped.\n")
+    assert home.process is not None
+    assert home.process.wait(5) == 0
+
+
+def test_start_at_an_explicit_socket(fresh_daemon: Callable[..., DaemonHome]) -> None:
+    home = fresh_daemon(start=False)
+    socket = home.home / "own" / "d.sock"
+    socket.parent.mkdir(mode=0o700)
+    home.env["RUNTIMED_SOCKET_PATH"] = str(socket)
+    assert home.runt("daemon", "start").returncode == 0
+    assert _json(home, "status")["socket_path"] == str(socket)
+    assert home.runt("daemon", "stop").returncode == 0
+
+
+def test_daemon_run_is_the_daemon_itself(fresh_daemon: Callable[..., DaemonHome]) -> None:
+    home = fresh_daemon(start=False)
+    done = home.runt("daemon", "run", "--help")
+    assert done.returncode == 0
+    assert "--uv-pool-size" in done.stdout
+
+
+def test_status_of_a_running_daemon(daemon_home: DaemonHome) -> None:
+    report = _json(daemon_home, "status")
+    assert report["running"] is True
+    assert report["daemon_info"]["pid"] == daemon_home.pid
+    assert report["daemon_info"]["endpoint"] == str(daemon_home.socket)
+    assert report["blob_url"] == f"http://127.0.0.1:{report['daemon_info']['blob_port']}"
+    assert report["pool_stats"]["uv_target"] == 2
+    text = daemon_home.runt("status").stdout
+    assert f"PID:                {daemon_home.pid}\n" in text
+    assert "  UV: " in text
+
+
+def test_a_stale_info_file_is_not_taken_for_a_daemon(
+    fresh_daemon: Callable[..., DaemonHome],
+) -> None:
+    home = fresh_daemon(*_NO_POOL)
+    home.kill()
+    report = _json(home, "status")
+    assert report["running"] is False
+    assert report["daemon_info"]["pid"] > 0
+    assert report["blob_url"] is None
+    assert "PID:" not in home.runt("status").stdout
+    assert home.runt("daemon", "stop").stderr == "Daemon not running.\n"
+
+
+def test_the_log_is_shown_and_followed(daemon_home: DaemonHome) -> None:
+    shown = daemon_home.runt("logs", "-n", "1")
+    assert shown.returncode == 0
+    assert shown.stdout.count("\n") == 1
+    following = subprocess.Popen(
+        [sys.executable, "-m", "runt_cli", "logs", "-f", "-n", "0"],
+        env=daemon_home.env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert following.stdout is not None
+    time.sleep(0.5)
+    with daemon_home.paths.log.open("a") as log:
+        log.write("a line of the test's\n")
+    # Whatever the daemon logs meanwhile comes, too.
+    while following.stdout.readline() != b"a line of the test's\n":
+        pass
+    following.send_signal(signal.SIGINT)
+    _, err = following.communicate(timeout=10)
+    assert following.returncode == 130
+    assert err.strip() == b""
+
+
+def test_ps_and_notebooks_and_stop(
+    daemon_home: DaemonHome, session_factory: Callable[..., Any]
+) -> None:
+    with_kernel = session_factory(notebook_id="listed-with")
+    with_kernel.start_kernel()
+    session_factory(notebook_id="listed-without")
+
+    kernels = {room["notebook_id"]: room for room in _json(daemon_home, "ps")}
+    assert "listed-without" not in kernels
+    room = kernels["listed-with"]
+    assert (room["has_kernel"], room["kernel_type"]) == (True, "python")
+    assert _alive(room["kernel_pid"])
+    rooms = {room["notebook_id"]: room for room in _json(daemon_home, "notebooks")}
+    assert rooms["listed-without"]["has_kernel"] is False
+    assert "kernel_type" not in rooms["listed-without"]
+
+    table = daemon_home.runt("ps").stdout
+    assert table.splitlines()[0].split() == ["NOTEBOOK", "KERNEL", "ENV", "STATUS", "PID", "PEERS"]
+    row = next(line for line in table.splitlines() if line.startswith("listed-with "))
+    assert row.split()[1:3] == ["python", "uv:prewarmed"]
+
+    stopped = daemon_home.runt("stop", "listed-with")
+    assert (stopped.returncode, stopped.stdout) == (0, "Shutdown notebook: listed-with\n")
+    assert "listed-with" not in {room["notebook_id"] for room in _json(daemon_home, "notebooks")}
+
+
+def test_stopping_an_unknown_notebook_fails(daemon_home: DaemonHome) -> None:
+    done = daemon_home.runt("stop", "nowhere.ipynb")
+    expected = f"Notebook not found: {daemon_home.home}/nowhere.ipynb. "
+    assert done.returncode == 1
+    assert done.stderr == expected + "Use 'runt notebooks' to see open notebooks.\n"
+
+
+def test_ps_takes_a_quarter_of_a_second_at_most(daemon_home: DaemonHome) -> None:
+    def seconds() -> float:
+        began = time.monotonic()
+        assert daemon_home.runt("ps").returncode == 0
+        return time.monotonic() - began
+
+    # The best of some: the machine may be doing other things.
+    assert min(seconds() for _ in range(5)) <= 0.25
+
+
+def test_flush_says_what_it_did(fresh_daemon: Callable[..., DaemonHome]) -> None:
+    done = fresh_daemon(*_NO_POOL).runt("daemon", "flush")
+    assert (done.returncode, done.stdout) == (0, "Pool flushed — environments will be rebuilt\n")
