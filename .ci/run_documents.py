@@ -15,6 +15,7 @@ import io
 import re
 import subprocess
 import sys
+import time
 import tokenize
 import traceback
 import warnings
@@ -110,6 +111,7 @@ class Runner:
         code = compile(
             block.code, block.document, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True
         )
+        began = time.monotonic()
         try:
             outcome = eval(code, names)
             if inspect.iscoroutine(outcome):
@@ -117,6 +119,7 @@ class Runner:
         except Exception:
             traceback.print_exc()
             self.failures += 1
+        print(f"    {time.monotonic() - began:.2f} s", flush=True)
         if ".shutdown()" in block.code:
             # "Stop the daemon": the next example starts another one, so this one must be gone.
             _wait_daemon_gone()

@@ -1,6 +1,7 @@
 """Where the time of one row goes: profiles of the client's threads and of the daemon, import times.
 
-The profiler slows small functions more than large ones: read the order, not the milliseconds.
+Profiles count processor time of their thread, so that neither waiting nor a busy machine shows; and
+the profiler slows small functions more than large ones: read the order, not the milliseconds.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import attrs
@@ -79,7 +80,7 @@ def profile_row(row: Row, folder: Path, *, quick: bool, fresh: bool) -> str:
         bench = Bench(daemon, scratch, quick=quick, only="ours")
         before, start = _spent(daemon.pid), time.perf_counter()
         os.kill(daemon.pid, signal.SIGUSR1)
-        with _profiled_threads() as profiles:
+        with _profiled_threads(folder, row.name) as threads:
             row.run(bench)
         os.kill(daemon.pid, signal.SIGUSR2)
         wall, after = time.perf_counter() - start, _spent(daemon.pid)
@@ -90,9 +91,9 @@ def profile_row(row: Row, folder: Path, *, quick: bool, fresh: bool) -> str:
         f"this process {after[1] - before[1]:.2f} s",
         "## daemon, Trio thread\n" + _top(pstats.Stats(str(output))),
     ]
-    for name, profile in profiles.items():
-        profile.dump_stats(folder / f"{row.name}.client.{name}.prof")
-        parts.append(f"## client, {name}\n" + _top(pstats.Stats(profile)))
+    for name in threads:
+        stats = pstats.Stats(str(_client_file(folder, row.name, name)))
+        parts.append(f"## client, {name}\n" + _top(stats))
     return "\n\n".join(parts) + "\n"
 
 
@@ -110,28 +111,35 @@ def _wait_file(path: Path) -> None:
         time.sleep(0.02)
 
 
+def _client_file(folder: Path, row: str, thread: str) -> Path:
+    return folder / f"{row}.client.{thread}.prof"
+
+
 @contextlib.contextmanager
-def _profiled_threads() -> Iterator[dict[str, cProfile.Profile]]:
+def _profiled_threads(folder: Path, row: str) -> Iterator[Iterable[str]]:
     """Profile this thread and every thread begun in the block, each for itself.
 
-    From Python 3.12 on one profile sees all threads, and a second cannot be opened.
+    Yields the threads' names; their profiles are in the folder when the block is left. From Python
+    3.12 on one profile sees all threads, and a second cannot be opened.
     """
-    main = cProfile.Profile()
+    main = cProfile.Profile(time.thread_time)
     profiles = {"calling-thread": main}
 
     def begin(*_: object) -> None:
         name = re.sub(r"[^\w-]+", "-", threading.current_thread().name)
-        profile = profiles.setdefault(name, cProfile.Profile())
+        profile = profiles.setdefault(name, cProfile.Profile(time.thread_time))
         profile.enable()
 
     if sys.version_info < (3, 12):
         threading.setprofile(begin)
     main.enable()
     try:
-        yield profiles
+        yield profiles.keys()
     finally:
         main.disable()
         threading.setprofile(None)
+        for name, profile in list(profiles.items()):
+            profile.dump_stats(_client_file(folder, row, name))
 
 
 def _top(stats: pstats.Stats) -> str:

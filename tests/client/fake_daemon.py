@@ -1,7 +1,7 @@
 """A daemon small enough to read: rooms, sync and a pretended kernel, over a real Unix socket.
 
-It speaks through the same protocol core as the real one, in a thread of its own, so that every kind of
-client can be tested against it. What its kernel does is in `Room.execute`.
+It speaks through the same protocol core as the real one, in a thread of its own, so that every kind
+of client can be tested against it. What its kernel does is in `Room.execute`.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ import itertools
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TypeVar
 from uuid import uuid4
 
 import outcome
-import pytest
 import trio
 
 from runtimed.document.actors import daemon_actor
@@ -115,7 +114,7 @@ class Room:
             self.done(run, how, reason)
 
     async def execute(self, cell_id: str, execution_id: str) -> None:
-        """Lines of a cell: `say TEXT`, `warn TEXT`, `show TEXT`, `fail`, `wait`, `big N`, `blob TEXT`."""
+        """Run a cell. Its words: say, warn, show, blob (no manifest along), big N, fail, wait."""
         self.count += 1
         count = self.count
         with self.document.batch():
@@ -163,7 +162,7 @@ class Room:
     def interrupt(self) -> None:
         self.drop_queue("cancelled", None)
         if self.running is not None and self.scope is not None:
-            cell_id, execution_id = self.running
+            cell_id, _ = self.running
             output = {"output_type": "error", "ename": "KeyboardInterrupt", "evalue": ""}
             manifest = build_manifest(output)
             self.daemon.store(manifest.hash, manifest.json)
@@ -405,7 +404,9 @@ class FakeDaemon:
             return responses.QueueState(executing, [cell_id for cell_id, _ in room.queue])
         if isinstance(request, requests.GetKernelInfo):
             kernel_type, env_source = room.kernel or (None, None)
-            return responses.KernelInfo(kernel_type, env_source, "idle" if room.kernel else "not_started")
+            return responses.KernelInfo(
+                kernel_type, env_source, "idle" if room.kernel else "not_started"
+            )
         if isinstance(request, requests.ClearOutputs):
             with room.document.batch():
                 room.document.clear_outputs(request.cell_id)
@@ -434,11 +435,3 @@ class FakeDaemon:
         if isinstance(request, requests.SyncEnvironment):
             return responses.SyncEnvironmentComplete(("polars",))
         raise RuntimedError(f"the fake daemon knows no {type(request).__name__}")
-
-
-@pytest.fixture
-def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDaemon]:
-    """A fake daemon that the clients of this test connect to."""
-    with FakeDaemon(tmp_path) as daemon:
-        monkeypatch.setenv("RUNTIMED_SOCKET_PATH", str(daemon.socket))
-        yield daemon

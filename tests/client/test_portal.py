@@ -15,7 +15,7 @@ from runtimed.client.portal import Portal, on_trio, portal
 
 
 async def add(a: int, b: int = 1) -> int:
-    await trio.sleep(0)
+    await trio.lowlevel.checkpoint()
     return a + b
 
 
@@ -43,18 +43,20 @@ def test_a_call_can_be_made_where_asyncio_is_running() -> None:
 
 
 def test_calls_of_several_threads_run_side_by_side() -> None:
-    go = threading.Event()
+    go = trio.Event()
     results: list[str] = []
 
     async def wait() -> str:
-        while not go.is_set():
-            await trio.sleep(0.001)
+        await go.wait()
         return "waited"
+
+    async def let_go() -> None:
+        go.set()
 
     thread = threading.Thread(target=lambda: results.append(portal().call(wait)))
     thread.start()
     assert portal().call(add, 1) == 2
-    go.set()
+    portal().call(let_go)
     thread.join(5)
     assert results == ["waited"]
 
@@ -110,9 +112,7 @@ async def test_under_trio_a_method_runs_in_the_callers_loop() -> None:
 
 def test_under_asyncio_a_method_runs_on_the_portal() -> None:
     async def main() -> tuple[str, str]:
-        return await asyncio.gather(
-            Service().where(), asyncio.create_task(Service().where())
-        )
+        return await asyncio.gather(Service().where(), asyncio.create_task(Service().where()))
 
     assert tuple(asyncio.run(main())) == ("runtimed portal", "runtimed portal")
 

@@ -71,3 +71,34 @@ def test_announced_heads_are_read_from_the_message() -> None:
 def test_garbage_is_the_daemons_fault(data: bytes) -> None:
     with pytest.raises(RemoteProtocolError):
         Replica().receive(data)
+
+
+def test_the_daemon_may_be_known_to_have_an_edit_and_to_lack_a_later_one() -> None:
+    daemon, replica = Daemon(), Replica()
+    daemon.exchange(replica)
+    replica.document.insert_cell("a", "code", "x")
+    first = replica.document.heads
+    assert not replica.daemon_has(first)
+    daemon.exchange(replica)
+    replica.document.insert_cell("b", "code", "y")
+    assert replica.daemon_has(first)
+    assert not replica.daemon_has(replica.document.heads)
+
+
+def test_the_daemon_can_be_asked_where_it_has_no_need_to_tell() -> None:
+    daemon, replica = Daemon(), Replica()
+    daemon.exchange(replica)
+    replica.document.insert_cell("a", "code", "x")
+    first = replica.outgoing()
+    daemon.document.insert_cell("b", "code", "x")
+    down = daemon.document.generate_sync(daemon.peer)
+    assert first is not None
+    assert down is not None
+    replica.receive(down)
+    second = replica.outgoing()
+    daemon.document.receive_sync(daemon.peer, first)
+    if second is not None:
+        daemon.document.receive_sync(daemon.peer, second)
+    assert not replica.confirmed
+    replica.announced(daemon.document.heads)
+    assert replica.confirmed

@@ -81,7 +81,11 @@ async def test_neighbouring_pieces_of_a_stream_are_one_output() -> None:
         for name, text in [("stdout", "a"), ("stdout", "b"), ("stderr", "c"), ("stdout", "d")]
     ]
     outputs = await reader().outputs(entries)
-    assert [(o.name, o.text) for o in outputs] == [("stdout", "ab"), ("stderr", "c"), ("stdout", "d")]
+    assert [(o.name, o.text) for o in outputs] == [
+        ("stdout", "ab"),
+        ("stderr", "c"),
+        ("stdout", "d"),
+    ]
 
 
 async def test_a_manifest_that_came_along_is_not_fetched() -> None:

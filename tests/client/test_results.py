@@ -91,7 +91,9 @@ def test_success_is_the_absence_of_errors_unless_said_otherwise() -> None:
     assert not ExecutionResult(cell_id="c", success=False).success
 
 
-@pytest.mark.parametrize("value", [STDOUT, Cell(id="c"), ExecutionResult(cell_id="c"), QueueState()])
+@pytest.mark.parametrize(
+    "value", [STDOUT, Cell(id="c"), ExecutionResult(cell_id="c"), QueueState()]
+)
 def test_results_are_read_only(value: object) -> None:
     with pytest.raises(AttributeError):
         value.outputs = []  # type: ignore[attr-defined]

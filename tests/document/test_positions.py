@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
@@ -66,7 +67,7 @@ def test_a_zero_byte_on_the_right_does_not_wrap_around() -> None:
     chain = [FIRST]
     for _ in range(140):
         chain.append(before(chain[-1]))
-    for right, left in zip(chain, chain[1:], strict=False):
+    for right, left in itertools.pairwise(chain):
         middle = between(left, right)
         assert middle is not None
         assert left < middle < right

@@ -259,7 +259,7 @@ async def test_finished_environments_of_an_earlier_daemon_are_adopted(
     builder = MemoryBuilder(leftovers=Leftovers(found, (environment("half-built"),)))
     async with running_pool(builder, target=2) as pool:
         assert (await pool.take()).path == ROOT / "old-0"
-        await trio.sleep(5)
+        await trio.sleep(15)
         assert sorted(builder.removed) == [ROOT / "half-built", ROOT / "old-2"]
 
 
@@ -329,10 +329,12 @@ async def test_a_discarded_environment_is_removed_in_the_background(
 ) -> None:
     builder = MemoryBuilder()
     async with running_pool(builder, target=1) as pool:
+        await full(pool)
         taken = await pool.take()
         assert pool.discard(taken)
-        assert not builder.removed
-        await trio.sleep(2)
+        await trio.sleep(5)
+        assert not builder.removed, "builds have the disk first"
+        await trio.sleep(7)
         assert builder.removed == [taken.path]
         assert not pool.discard(taken)
 

@@ -333,7 +333,7 @@ async def test_only_folders_of_ours_are_removed(root: Path, uv: FakeUv, tmp_path
         assert not made.path.exists()
         with pytest.raises(ValueError, match="not one of our environments"):
             await builder.remove(Environment("uv", tmp_path, tmp_path / "bin/python"))
-    assert (uv.folder / "uv").is_file()  # noqa: ASYNC240
+    assert (uv.folder / "uv").is_file()
 
 
 async def test_a_whole_pool_on_disk_survives_a_restart(root: Path, uv: FakeUv) -> None:

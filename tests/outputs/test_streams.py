@@ -88,6 +88,8 @@ TERMINAL_TEXT = st.lists(PIECES, max_size=40).map("".join)
         ("a\tb\rX\tY", "X\tY"),
         ("a\tb\r12345", "12345   b"),
         ("a\tb\r", "a\tb"),
+        ("ab\tc\r\x1b[1P", "b      c"),
+        ("ab\tc\r\x1b[1@", " ab      c"),
         ("trailing  \rx", "xrailing  "),
         ("\x07bell", "\x07bell"),
     ],

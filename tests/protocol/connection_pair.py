@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from runtimed.protocol.connection import CLIENT, DAEMON, NEED_DATA, Connection, Role
+from runtimed.protocol.events import Closed
 from runtimed.protocol.handshake import (
     CreateNotebook,
     Handshake,
@@ -30,7 +31,7 @@ def events_of(connection: Connection) -> list[Any]:
     """Every event there is at the moment; Closed, which repeats itself, once."""
     found: list[Any] = []
     while (event := connection.next_event()) is not NEED_DATA:
-        if found and found[-1] == event and type(event).__name__ == "Closed":
+        if found and found[-1] == event and isinstance(event, Closed):
             break
         found.append(event)
     return found

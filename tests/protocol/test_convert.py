@@ -5,10 +5,10 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+import wire_messages as wire
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import wire_messages as wire
 from runtimed.errors import LocalProtocolError, RemoteProtocolError
 from runtimed.protocol import (
     blob,
@@ -58,6 +58,7 @@ def named(pairs: list[tuple[tuple[type, ...], Any]]) -> list[Any]:
 
 
 @pytest.mark.parametrize(("cls", "load"), named(LOADERS))
+@settings(max_examples=12, deadline=None)
 @given(data=st.data())
 def test_every_message_comes_back_as_it_was(cls: type, load: Any, data: st.DataObject) -> None:
     message = data.draw(wire.messages(cls))
@@ -65,6 +66,7 @@ def test_every_message_comes_back_as_it_was(cls: type, load: Any, data: st.DataO
 
 
 @pytest.mark.parametrize(("cls", "load"), named(LOADERS_WITH_ID))
+@settings(max_examples=12, deadline=None)
 @given(data=st.data(), id=wire.IDS)
 def test_every_message_with_an_id_comes_back_with_it(
     cls: type,
@@ -293,6 +295,7 @@ TAGS = {
         ("channel", wire.HANDSHAKES),
     ],
 )
+@settings(max_examples=1, deadline=None)
 @given(data=st.data())
 def test_every_tag_of_the_specification_has_its_class(
     key: str, classes: tuple[type, ...], data: st.DataObject
@@ -343,13 +346,13 @@ def test_unknown_keys_are_ignored_at_every_depth() -> None:
 
 
 def test_a_missing_required_key_is_named() -> None:
-    with pytest.raises(convert.Undecodable, match="save_notebook.*format_cells") as caught:
+    with pytest.raises(convert.Undecodable, match=r"save_notebook.*format_cells") as caught:
         convert.load_request(b'{"action":"save_notebook","id":"r1"}')
     assert (caught.value.tag, caught.value.known, caught.value.id) == ("save_notebook", True, "r1")
 
 
 def test_an_unknown_tag_is_named() -> None:
-    with pytest.raises(convert.Undecodable, match='^unknown request "fly"$') as caught:
+    with pytest.raises(convert.Undecodable, match=r'^unknown request "fly"$') as caught:
         convert.load_request(b'{"action":"fly","id":3}')
     assert (caught.value.tag, caught.value.known, caught.value.id) == ("fly", False, 3)
 
@@ -424,6 +427,7 @@ def test_an_id_is_an_integer_or_a_string_and_anything_else_is_none() -> None:
 
 
 @pytest.mark.parametrize("load", EVERY_LOADER)
+@settings(max_examples=12, deadline=None)
 @given(value=wire.JSON | st.dictionaries(st.sampled_from([*TAGS, "x"]), wire.JSON))
 def test_any_json_is_decoded_or_refused_as_the_peers_fault(load: Any, value: Any) -> None:
     try:
@@ -433,6 +437,7 @@ def test_any_json_is_decoded_or_refused_as_the_peers_fault(load: Any, value: Any
 
 
 @pytest.mark.parametrize("load", EVERY_LOADER)
+@settings(max_examples=12, deadline=None)
 @given(data=st.binary(max_size=60))
 def test_any_bytes_are_decoded_or_refused_as_the_peers_fault(load: Any, data: bytes) -> None:
     try:

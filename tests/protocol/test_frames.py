@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import itertools
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtimed.errors import LocalProtocolError, RemoteProtocolError
@@ -151,6 +152,7 @@ def test_mutable_buffers_may_be_reused_by_who_gave_them() -> None:
     assert reader.next_frame() == b"abc"
 
 
+@settings(deadline=None)
 @given(
     payloads=st.lists(st.binary(max_size=3000), max_size=6),
     cuts=st.lists(st.integers(0, 20000), max_size=30),
@@ -183,7 +185,7 @@ def test_frames_come_out_as_they_went_in_however_they_are_cut(
                 found.append(body_only)
 
     edges = [0, *sorted(cut % (len(stream) + 1) for cut in cuts), len(stream)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         if start != end:
             reader.receive_data(stream[start:end])
         if eager:
@@ -195,6 +197,7 @@ def test_frames_come_out_as_they_went_in_however_they_are_cut(
     assert reader.ended
 
 
+@settings(deadline=None)
 @given(data=st.binary(max_size=40), count=st.integers(1, 9), piece=st.integers(1, 9))
 def test_peeking_leaves_the_bytes_where_they_are(data: bytes, count: int, piece: int) -> None:
     reader = FrameReader()

@@ -104,9 +104,8 @@ class DaemonClient:
     def __repr__(self) -> str:
         return f"DaemonClient({'connected' if self.ping() else 'disconnected'})"
 
-    def _ask(
-        self, request: pool.PoolRequest, expected: type[T], timeout: float = _ANSWER_TIMEOUT
-    ) -> T:
+    def _ask(self, request: pool.PoolRequest, expected: type[T], timeout: float | None = None) -> T:
+        timeout = _ANSWER_TIMEOUT if timeout is None else timeout
         protocol = Connection(Role.CLIENT)
         with connect(self._paths) as connection:
             give_up = time.monotonic() + timeout

@@ -32,6 +32,9 @@ _CHUNK = 262_144
 #: Seconds that an acknowledgement may wait for something to travel with.
 _ACK_DELAY = 0.02
 
+#: Seconds after which a daemon that lacks an edit is asked again which version it holds.
+_ASK_AGAIN = 0.25
+
 Answer: TypeAlias = "responses.NotebookResponse | RuntimedError"
 
 
@@ -180,6 +183,27 @@ class Link:
             if not self.alive:
                 raise self._error()
             await self._synced.park()
+
+    async def confirm(self, timeout: float) -> None:
+        """Wait until the daemon has all local edits, and its document as of then is here.
+
+        Raises: RuntimedError "Connection timed out"; ConnectionLost.
+        """
+        edits = self.replica.document.heads
+        with trio.move_on_after(timeout) as limit:
+            while True:
+                answer = await self.request(requests.GetHeads(), timeout)
+                if not isinstance(answer, responses.Heads):
+                    raise RuntimedError("Protocol error: the daemon does not say what it holds")
+                self.replica.announced(answer.heads)
+                await self.wait_until(lambda: self.replica.in_step)
+                if self.replica.daemon_has(edits):
+                    return
+                # Something was left out of a sync message; the daemon is about to ask for it.
+                with trio.move_on_after(_ASK_AGAIN):
+                    await self._synced.park()
+        if limit.cancelled_caught:
+            raise RuntimedError("Connection timed out")
 
     # The two tasks
 

@@ -139,7 +139,8 @@ class Membership:
             return
         try:
             with trio.move_on_after(_LEAVE_TIMEOUT, shield=True) as limit:
-                await link.wait_until(lambda: link.replica.confirmed)
+                if not link.replica.confirmed:
+                    await link.confirm(_LEAVE_TIMEOUT)
                 await link.request(requests.LeaveNotebook(stop_kernel=stop_kernel), _LEAVE_TIMEOUT)
             if limit.cancelled_caught:
                 log.warning("left without the daemon's consent notebook=%s", self._notebook_id)
@@ -204,19 +205,13 @@ class Membership:
     ) -> responses.NotebookResponse:
         """Make a request the daemon may only see with all local edits applied."""
         link = self._linked()
-        with trio.move_on_after(timeout) as limit:
-            await link.wait_until(lambda: link.replica.confirmed)
-        if limit.cancelled_caught:
-            raise RuntimedError("Connection timed out")
+        if not link.replica.confirmed:
+            await link.confirm(timeout)
         return await link.request(request, timeout)
 
     async def _in_step(self) -> None:
         """Wait until the daemon has our edits and we have its document as it is now."""
-        link = self._linked()
-        answer = await self._request(requests.GetHeads())
-        if isinstance(answer, responses.Heads):
-            heads = answer.heads
-            await link.wait_until(lambda: link.replica.has(heads))
+        await self._linked().confirm(REQUEST_TIMEOUT)
 
 
 def unexpected(request: str, response: responses.NotebookResponse) -> RuntimedError:

@@ -32,7 +32,7 @@ from runtimed.errors import (
     RuntimedError,
 )
 from runtimed.paths import Paths, default_paths
-from runtimed.protocol import events, handshake, requests, responses
+from runtimed.protocol import events, handshake
 from runtimed.protocol.connection import NEED_DATA, Connection, Role
 
 __all__ = ["Hello", "open_link", "open_stream"]
@@ -83,14 +83,7 @@ async def open_link(
     )
     start(link)
     try:
-        answer = await link.request(requests.GetHeads(), _DOCUMENT_TIMEOUT)
-        if not isinstance(answer, responses.Heads):
-            raise RuntimedError("Protocol error: the daemon does not say which version it holds")
-        heads = answer.heads
-        with trio.move_on_after(_DOCUMENT_TIMEOUT) as limit:
-            await link.wait_until(lambda: link.replica.has(heads))
-        if limit.cancelled_caught:
-            raise RuntimedError("Connection timed out")
+        await link.confirm(_DOCUMENT_TIMEOUT)
     except BaseException:
         await link.close()
         raise

@@ -17,6 +17,8 @@ __all__ = ["Replica", "announced_heads"]
 _MESSAGE_TYPES = (0x42, 0x43)
 _HASH_SIZE = 32
 
+_CHUNK_MAGIC = b"\x85\x6f\x4a\x83"
+
 
 class Replica:
     """A document that edits change at once, and what is known of the daemon's copy."""
@@ -40,6 +42,10 @@ class Replica:
         """The next sync message for the daemon, None when there is nothing to tell."""
         return self.document.generate_sync(self._peer)
 
+    def announced(self, heads: Iterable[str]) -> None:
+        """The daemon has said by other means than a sync message which version it holds."""
+        self._announced = list(heads)
+
     @property
     def in_step(self) -> bool:
         """Whether everything the daemon has announced is here.
@@ -51,12 +57,23 @@ class Replica:
 
     @property
     def confirmed(self) -> bool:
-        """Whether the daemon has said that it has every local edit."""
+        """Whether the daemon has said that it has every local edit.
+
+        It need not say so on its own: a daemon that hears of heads which are its own takes it that
+        all is known. Ask it for its heads, then.
+        """
+        return self.daemon_has(self.document.heads)
+
+    def daemon_has(self, heads: Iterable[str]) -> bool:
+        """Whether what the daemon has announced includes these heads, which must be here."""
+        heads = list(heads)
         if not self._announced or not self.in_step:
             return False
-        return self.document.heads == sorted(self._announced) or not self.document.changes_since(
-            self._announced
-        )
+        if heads == sorted(self._announced):
+            return True
+        lacking = self.document.changes_since(self._announced)
+        # A change begins with the first bytes of its hash.
+        return not any(_CHUNK_MAGIC + bytes.fromhex(head)[:4] in lacking for head in heads)
 
     def has(self, heads: Iterable[str]) -> bool:
         return self.document.has_heads(list(heads))

@@ -17,13 +17,13 @@ async def serve_blobs(link: Link, store: BlobStore, port: int) -> None:
         if isinstance(event, events.Closed):
             return
         if isinstance(event, events.GetBlobPort):
-            await link.send(blob.Port(port=port))
+            await link.send(events.BlobResponse(blob.Port(port=port)))
         elif isinstance(event, events.StoreBlob):
             try:
                 digest = await store.put(event.data, event.media_type)
             except (RuntimedError, OSError) as error:
-                await link.send(blob.Failed(error=str(error)))
+                await link.send(events.BlobResponse(blob.Failed(error=str(error))))
             else:
-                await link.send(blob.Stored(hash=digest))
+                await link.send(events.BlobResponse(blob.Stored(hash=digest)))
         elif isinstance(event, events.UnknownRequest):
-            await link.send(blob.Failed(error=event.error))
+            await link.send(events.BlobResponse(blob.Failed(error=event.error)))

@@ -32,6 +32,7 @@ class Link:
     def __init__(self, stream: trio.abc.Stream) -> None:
         self._stream = stream
         self.protocol = Connection(Role.DAEMON)
+        self._between_frames = True  # whether all that was sent is complete frames
 
     async def next_event(self) -> Any:
         """The next event of the connection; events.Closed at its end.
@@ -54,15 +55,19 @@ class Link:
 
         Raises: PeerStalled, trio.BrokenResourceError. Either ends the connection.
         """
+        self._between_frames = False
         view = memoryview(data)
         for start in range(0, len(view), _PIECE):
             with trio.move_on_after(_STALL) as patience:
                 await self._stream.send_all(view[start : start + _PIECE])
             if patience.cancelled_caught:
                 raise PeerStalled
+        self._between_frames = True
 
     async def say_farewell(self, error: RemoteProtocolError) -> None:
-        """Tell the peer what it did wrong, if it still listens."""
+        """Tell the peer what it did wrong, if it still listens. Nobody may be sending meanwhile."""
+        if not self._between_frames:
+            return  # it would be read as part of the frame that was given up
         with trio.move_on_after(1):
             try:
                 await self._stream.send_all(self.protocol.farewell(str(error)))

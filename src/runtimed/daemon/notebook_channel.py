@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 import trio
 
-from runtimed.daemon.link import Link
+from runtimed.daemon.link import Link, PeerStalled
 from runtimed.daemon.notebook_requests import LONG_REQUESTS, answer
 from runtimed.errors import RemoteProtocolError, RuntimedError
 from runtimed.protocol import events, handshake, responses
@@ -44,6 +44,12 @@ class Greeting:
             blob_root=self.blob_root,
         )
 
+    def refusal(self, hello: Any, error: str) -> Any:
+        """The reply to a handshake that gets no room, in the shape that this handshake expects."""
+        if isinstance(hello, handshake.NotebookSync):
+            return attrs.evolve(self.capabilities(), error=error)
+        return self.connected("", 0, False, error=error)
+
     def connected(
         self, notebook_id: str, cell_count: int, needs_trust_approval: bool, error: str | None = None
     ) -> handshake.NotebookConnectionInfo:
@@ -63,8 +69,7 @@ async def serve_notebook(link: Link, hello: Any, rooms: Rooms, greeting: Greetin
     try:
         room, peer, reply, launch = await _enter(hello, rooms, greeting)
     except RuntimedError as error:
-        refusal = greeting.connected("", 0, False, error=str(error))
-        await link.send(refusal)
+        await link.send(greeting.refusal(hello, str(error)))
         return
     try:
         if launch and len(room.peers) == 1:
@@ -99,6 +104,7 @@ async def _enter(
 async def _serve_peer(link: Link, room: Room, peer: Peer) -> None:
     # A request that finds the channel full waits, and with it the reading of this peer alone.
     send_requests, receive_requests = trio.open_memory_channel[events.Request](_REQUESTS)
+    fault: RemoteProtocolError | None = None
     async with trio.open_nursery() as connection:
 
         async def write() -> None:
@@ -111,10 +117,10 @@ async def _serve_peer(link: Link, room: Room, peer: Peer) -> None:
             await _read(link, room, peer, send_requests)
         except RemoteProtocolError as error:
             log.warning("peer dropped notebook=%s reason=%s", room.notebook_id, error)
-            connection.cancel_scope.cancel()
-            with trio.CancelScope(shield=True):
-                await link.say_farewell(error)
+            fault = error
         connection.cancel_scope.cancel()
+    if fault is not None:  # only now: the writer may have been in the middle of something
+        await link.say_farewell(fault)
 
 
 async def _read(
@@ -151,7 +157,11 @@ async def _write(link: Link, room: Room, peer: Peer) -> None:
         if peer.behind and (message := room.generate_sync(peer)) is not None:
             frames.insert(0, link.protocol.send(events.SyncMessage(message)))
         if frames:
-            await link.send_bytes(frames[0] if len(frames) == 1 else b"".join(frames))
+            try:
+                await link.send_bytes(frames[0] if len(frames) == 1 else b"".join(frames))
+            except PeerStalled:
+                log.warning("peer dropped notebook=%s reason=it does not read", room.notebook_id)
+                return
         if dismissed is not None:
             return
 

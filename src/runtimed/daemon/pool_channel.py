@@ -4,7 +4,6 @@ subscription, which pushes the state of the pools."""
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -13,7 +12,7 @@ import trio
 from runtimed.daemon.link import Link
 from runtimed.environments.environment import Environment
 from runtimed.environments.pool import Pool
-from runtimed.errors import RuntimedError
+from runtimed.errors import RemoteProtocolError, RuntimedError
 from runtimed.kernels.kernels import Kernels
 from runtimed.protocol import events, pool
 from runtimed.rooms.inspect import inspect_notebook
@@ -33,6 +32,14 @@ class PoolService:
     rooms: Rooms
     shutdown: trio.Event
     conda_target: int = 0
+    #: Environments that clients have taken, by path. Only these can be returned.
+    lent: dict[str, Environment] = attrs.field(factory=dict)
+
+    def take_back(self, path: str) -> None:
+        """Throw away what a client returns: it may have been used. Other paths are none of ours."""
+        environment = self.lent.pop(path, None)
+        if environment is not None:
+            self.uv.discard(environment)
 
     def stats(self) -> pool.PoolStats:
         status = self.uv.status()
@@ -90,9 +97,9 @@ async def _answer(service: PoolService, request: Any) -> Any:
     if isinstance(request, pool.ListRooms):
         return pool.RoomsList(rooms=service.rooms.list_rooms())
     if isinstance(request, pool.Take):
-        return await _take(service, request)
+        return _take(service, request)
     if isinstance(request, pool.Return):
-        service.uv.discard(_environment(request.env))
+        service.take_back(request.env.venv_path)
         return pool.Returned()
     if isinstance(request, pool.FlushPool):
         await service.uv.flush()
@@ -108,11 +115,12 @@ async def _answer(service: PoolService, request: Any) -> Any:
     return pool.Error(message=f"{type(request).__name__} is not available in this version")
 
 
-async def _take(service: PoolService, request: pool.Take) -> Any:
+def _take(service: PoolService, request: pool.Take) -> Any:
     """Hand out an environment that is ready; a miss is answered at once, as the protocol has it."""
-    if request.env_type != "uv" or not service.uv.status().available:
+    environment = service.uv.take_nowait() if request.env_type == "uv" else None
+    if environment is None:
         return pool.Empty()
-    environment = await service.uv.take(None)
+    service.lent[str(environment.path)] = environment
     return pool.Env(
         env=pool.PooledEnv(
             env_type="uv",
@@ -122,13 +130,9 @@ async def _take(service: PoolService, request: pool.Take) -> Any:
     )
 
 
-def _environment(env: pool.PooledEnv) -> Environment:
-    """What a client returns. It may have been used, so it is thrown away; the pool checks the path."""
-    return Environment(kind="uv", path=Path(env.venv_path), python=Path(env.python_path))
-
-
 async def serve_pool_state(link: Link, service: PoolService) -> None:
     """Push the state of the pools: now, and after each change. Returns when the client closes."""
+    fault: RemoteProtocolError | None = None
     async with trio.open_nursery() as subscription:
 
         async def push() -> None:
@@ -141,6 +145,11 @@ async def serve_pool_state(link: Link, service: PoolService) -> None:
                 seen = await service.uv.wait_changed(seen)
 
         subscription.start_soon(push)
-        while not isinstance(await link.next_event(), events.Closed):
-            pass  # nothing is expected from a subscriber, but its end
+        try:
+            while not isinstance(await link.next_event(), events.Closed):
+                pass  # nothing is expected from a subscriber, but its end
+        except RemoteProtocolError as error:
+            fault = error
         subscription.cancel_scope.cancel()
+    if fault is not None:  # not from inside the nursery, which would make a group of it
+        raise fault

@@ -25,6 +25,7 @@ __all__ = ["Pool", "PoolErrorInfo", "PoolStatus"]
 log = logging.getLogger(__name__)
 
 _LOOK_AGAIN = 30.0
+_BUILDS_FIRST = 10.0
 _PHASES_QUEUED = 64  # what is more is dropped, see _Listener
 
 
@@ -326,6 +327,10 @@ class Pool:
         self, environments: Sequence[Environment], gone: trio.Event | None
     ) -> None:
         try:
+            if gone is None:  # nobody waits for this, and builds need the disk more
+                with trio.move_on_after(_BUILDS_FIRST):
+                    while self._state.builds:
+                        await self._changed.wait()
             for environment in environments:
                 try:
                     async with self._removing:

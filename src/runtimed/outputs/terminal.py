@@ -290,6 +290,7 @@ class Screen:
             self.lines.clear()
 
     def _move_lines(self, count: int) -> None:
+        self.column = 0
         if self.row >= len(self.lines):
             return
         if count > 0:
@@ -303,7 +304,6 @@ class Screen:
             if self.row == len(self.lines):
                 self._line()
             self.lines[-1].newline = ""
-        self.column = 0
 
 
 _PARAMETERS = frozenset("0123456789:;")

@@ -74,6 +74,7 @@ class Line:
         self._part(start)
         if stop is not None:
             self._part(stop)
+            self._fix_tabs(stop)
         del self.chars[start:stop]
         if self.styles is not None:
             del self.styles[start:stop]
@@ -90,6 +91,7 @@ class Line:
         """Insert blanks at a column; what follows moves right."""
         if column < len(self.chars):
             self._part(column)
+            self._fix_tabs(column)
             self.chars[column:column] = " " * count
             if self.styles is not None:
                 self.styles[column:column] = [PLAIN] * count
@@ -101,6 +103,16 @@ class Line:
             at -= 1
         if at >= 0:
             self.chars[at] += mark
+
+    def _fix_tabs(self, start: int) -> None:
+        """Make tabs blanks from here on: what follows is going to move."""
+        at = start
+        while "\t" in self.chars[at:]:
+            at = self.chars.index("\t", at)
+            self.chars[at] = " "
+            while at + 1 < len(self.chars) and not self.chars[at + 1]:
+                at += 1
+                self.chars[at] = " "
 
     def _part(self, column: int) -> None:
         """If a tab or a wide character spans this border, make it blanks."""

@@ -1,6 +1,6 @@
 """Messages to JSON bytes and back: the one place where tags, renamed and omitted keys are known.
 
-One cattrs converter knows the spelling (see `spelling`). A table for each union maps tags to
+The converter (in `converter`) knows how fields are spelt. A table for each union maps tags to
 classes; tables are made when a channel first needs them. What can't be structured becomes an
 Undecodable here and nowhere else.
 """
@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, get_args
 
-import attrs
 import orjson
-from cattrs import BaseValidationError, Converter, transform_error
-from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+from cattrs import BaseValidationError, transform_error
 
 from runtimed.errors import LocalProtocolError, RemoteProtocolError
+from runtimed.protocol.converter import Hook, Json, converter
 from runtimed.protocol.frames import FrameKind, encode_typed
-from runtimed.protocol.spelling import Bare, SignedInt, snake_case
+from runtimed.protocol.spelling import Bare, snake_case
 
 if TYPE_CHECKING:
     from runtimed.protocol.blob import BlobRequest, BlobResponse
@@ -47,8 +46,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-_Json = dict[str, Any]
-_Hook = Callable[[Any, Any], Any]
 
 
 class Undecodable(RemoteProtocolError):
@@ -72,148 +69,7 @@ class Undecodable(RemoteProtocolError):
         self.id = id
 
 
-# The converter
-
-
-def _exactly(expected: type, name: str) -> _Hook:
-    def check(value: Any, _: Any) -> Any:
-        if type(value) is expected:
-            return value
-        raise TypeError(f"expected {name}")
-
-    return check
-
-
-def _natural(value: Any, _: Any) -> int:
-    if type(value) is int and value >= 0:
-        return value
-    raise TypeError("expected a non-negative integer")
-
-
-def _number(value: Any, _: Any) -> float:
-    if type(value) is float or type(value) is int:
-        return float(value)
-    raise TypeError("expected a number")
-
-
-def _buffer(value: Any, _: Any) -> bytes:
-    if type(value) is list:
-        return bytes(value)
-    raise TypeError("expected an array of integers from 0 to 255")
-
-
-def _texts(value: Any, _: Any) -> tuple[str, ...]:
-    if type(value) is list and all(type(text) is str for text in value):
-        return tuple(value)
-    raise TypeError("expected an array of strings")
-
-
-def _text_map(value: Any, _: Any) -> dict[str, str]:
-    if type(value) is dict and all(type(text) is str for text in value.values()):
-        return value
-    raise TypeError("expected an object of strings")
-
-
-def _structure_tuple(converter: Converter, kind: Any) -> _Hook:
-    item = get_args(kind)[0]
-    hook = converter.get_structure_hook(item)
-
-    def structure(value: Any, _: Any) -> tuple[Any, ...]:
-        if type(value) is list:
-            return tuple([hook(element, item) for element in value])
-        raise TypeError("expected an array")
-
-    return structure
-
-
-def _is_tuple(kind: Any) -> bool:
-    return bool(get_origin(kind) is tuple)
-
-
-def _unchanged(value: T) -> T:
-    return value
-
-
-def _overrides(cls: type[attrs.AttrsInstance]) -> dict[str, Any]:
-    """The rules of `spelling`, as far as cattrs can apply them."""
-    return {
-        field.name: override(
-            rename=field.metadata.get("name"),
-            omit_if_default=(field.default is None and not field.metadata.get("null"))
-            or field.metadata.get("omit_empty", False),
-        )
-        for field in attrs.fields(cls)
-    }
-
-
-def _structure_attrs(converter: Converter, cls: type[attrs.AttrsInstance]) -> _Hook:
-    attrs.resolve_types(cls)
-    generated = make_dict_structure_fn(cls, converter, **_overrides(cls))
-    nullable = [
-        field.metadata.get("name", field.name)
-        for field in attrs.fields(cls)
-        if field.default is attrs.NOTHING and type(None) in get_args(field.type)
-    ]
-
-    def structure(value: Any, _: Any) -> Any:
-        if type(value) is not dict:
-            raise TypeError("expected an object")
-        for name in nullable:
-            if name not in value:
-                value = {**value, name: None}
-        return generated(value, cls)
-
-    return structure
-
-
-def _unstructure_attrs(
-    converter: Converter, cls: type[attrs.AttrsInstance]
-) -> Callable[[Any], _Json]:
-    attrs.resolve_types(cls)
-    return make_dict_unstructure_fn(cls, converter, **_overrides(cls))
-
-
-def _make_converter() -> Converter:
-    converter = Converter(detailed_validation=True)
-    for kind, hook in {
-        str: _exactly(str, "a string"),
-        bool: _exactly(bool, "a boolean"),
-        int: _natural,
-        float: _number,
-        bytes: _buffer,
-    }.items():
-        converter.register_structure_hook(kind, hook)
-    converter.register_unstructure_hook(bytes, list)
-    converter.register_structure_hook_factory(
-        attrs.has, functools.partial(_structure_attrs, converter)
-    )
-    converter.register_unstructure_hook_factory(
-        attrs.has, functools.partial(_unstructure_attrs, converter)
-    )
-    converter.register_structure_hook_factory(
-        _is_tuple, functools.partial(_structure_tuple, converter)
-    )
-    # Whole-type hooks: they spare a call for every element, and JSON that we only pass on is
-    # neither looked into nor copied.
-    for whole, check in (
-        (SignedInt, _exactly(int, "an integer")),
-        (tuple[str, ...], _texts),
-        (dict[str, str], _text_map),
-        (dict[str, Any], _exactly(dict, "an object")),
-    ):
-        converter.register_structure_hook_func(functools.partial(_same, whole), check)
-        converter.register_unstructure_hook_func(functools.partial(_same, whole), _unchanged)
-    return converter
-
-
-def _same(one: Any, other: Any) -> bool:
-    return bool(one == other)
-
-
-_converter = _make_converter()
-
-
-def _structure(what: str, hook: _Hook, kind: Any, raw: _Json) -> Any:
+def _structure(what: str, hook: Hook, kind: Any, raw: Json) -> Any:
     """Run one structure hook, translating its errors."""
     try:
         return hook(raw, kind)
@@ -233,9 +89,9 @@ class _Tagged(Generic[T]):
         self.what = what
         self.key = key
         self.classes = {snake_case(cls.__name__): cls for cls in classes}
-        self._hooks: dict[str, tuple[_Hook, type]] = {}
+        self._hooks: dict[str, tuple[Hook, type]] = {}
 
-    def structure(self, raw: _Json) -> T:
+    def structure(self, raw: Json) -> T:
         """The message in a JSON object.
 
         Raises: Undecodable.
@@ -248,7 +104,7 @@ class _Tagged(Generic[T]):
             cls = self.classes.get(tag)
             if cls is None:
                 raise Undecodable(f'unknown {self.what} "{tag[:100]}"', tag, id=_id(raw))
-            found = self._hooks[tag] = (_converter.get_structure_hook(cls), cls)
+            found = self._hooks[tag] = (converter.get_structure_hook(cls), cls)
         try:
             return cast(T, _structure(f'{self.what} "{tag}"', *found, raw))
         except Undecodable:
@@ -264,7 +120,7 @@ class _Tagged(Generic[T]):
         return self.structure(raw), _id(raw)
 
 
-def _object(data: bytes, what: str) -> _Json:
+def _object(data: bytes, what: str) -> Json:
     try:
         raw = orjson.loads(data)
     except orjson.JSONDecodeError as error:
@@ -274,7 +130,7 @@ def _object(data: bytes, what: str) -> _Json:
     return raw
 
 
-def _id(raw: _Json) -> int | str | None:
+def _id(raw: Json) -> int | str | None:
     found = raw.get("id")
     return found if type(found) is int or type(found) is str else None
 
@@ -311,16 +167,16 @@ def _phases() -> _Tagged[Phase]:
 def _broadcasts() -> _Tagged[NotebookBroadcast]:
     from runtimed.protocol.broadcasts import EnvProgress, NotebookBroadcast
 
-    text = _converter.get_structure_hook(str)
+    text = converter.get_structure_hook(str)
 
-    def structure_progress(raw: _Json, _: Any) -> EnvProgress:
+    def structure_progress(raw: Json, _: Any) -> EnvProgress:
         return EnvProgress(text(raw["env_type"], str), _phases().structure(raw))
 
-    def unstructure_progress(progress: EnvProgress) -> _Json:
+    def unstructure_progress(progress: EnvProgress) -> Json:
         return {"env_type": progress.env_type, **_unstructure(progress.phase)}
 
-    _converter.register_structure_hook(EnvProgress, structure_progress)
-    _converter.register_unstructure_hook(EnvProgress, unstructure_progress)
+    converter.register_structure_hook(EnvProgress, structure_progress)
+    converter.register_unstructure_hook(EnvProgress, unstructure_progress)
     return _Tagged("broadcast", "event", get_args(NotebookBroadcast))
 
 
@@ -367,7 +223,7 @@ _TABLES: Mapping[str, tuple[Callable[[], _Tagged[Any]], ...]] = {
 
 
 # Tag key (None for a message without tag), tag, and what gives the fields, if any.
-_Spelling = tuple[str | None, str, Callable[[Any], _Json] | None]
+_Spelling = tuple[str | None, str, Callable[[Any], Json] | None]
 _spellings: dict[type, _Spelling] = {}
 
 
@@ -376,10 +232,10 @@ def _spelling(cls: type) -> _Spelling:
     tables = [table() for table in _TABLES.get(cls.__module__, ())]
     key = next((table.key for table in tables if table.classes.get(tag) is cls), None)
     bare = issubclass(cls, Bare)
-    return key, tag, None if bare else _converter.get_unstructure_hook(cls)
+    return key, tag, None if bare else converter.get_unstructure_hook(cls)
 
 
-def _unstructure(message: Any) -> _Json:
+def _unstructure(message: Any) -> Json:
     cls = type(message)
     if cls not in _spellings:
         _spellings[cls] = _spelling(cls)
@@ -422,7 +278,7 @@ def load_handshake(data: bytes) -> Handshake:
 
 
 def _load_untagged(cls: type[T], what: str, data: bytes) -> T:
-    hook = _converter.get_structure_hook(cls)
+    hook = converter.get_structure_hook(cls)
     return cast(T, _structure(what, hook, cls, _object(data, what)))
 
 
@@ -482,6 +338,6 @@ def load_blob_response(data: bytes) -> BlobResponse:
     raw = _object(data, "blob response")
     for cls, key in ((Failed, "error"), (Stored, "hash"), (Port, "port")):
         if key in raw:
-            found = _structure("blob response", _converter.get_structure_hook(cls), cls, raw)
+            found = _structure("blob response", converter.get_structure_hook(cls), cls, raw)
             return cast("BlobResponse", found)
     raise Undecodable("unknown blob response")

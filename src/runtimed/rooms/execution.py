@@ -165,8 +165,9 @@ class CellRunner:
 
     def _kernel_gone(self, kernel: Kernel) -> None:
         self.kernel = None
-        asked = kernel.stop_requested
-        reason = kernel.exit_text
+        # One that still runs is let go of, because the room ends.
+        asked = kernel.stop_requested or kernel.running
+        reason = "The notebook was closed" if kernel.running else kernel.exit_text
         if self._current is not None:
             self._current.done = True
             self._flush(self._current)

@@ -20,7 +20,6 @@ from runtimed.document.ipynb import NotebookFile, SavedCell, parse_notebook, ren
 from runtimed.document.notebook import CellSnapshot, NewCell
 from runtimed.errors import NotebookUnreadable, SaveRefused
 from runtimed.outputs.manifest import Manifest, build_manifest, resolve_manifest
-from runtimed.outputs.merge import merge_streams
 
 __all__ = ["LoadedNotebook", "read_notebook", "write_notebook"]
 
@@ -125,6 +124,8 @@ def write_notebook(
 def _read_base(base: Path | None) -> dict[str, Any] | None:
     if base is None:
         return None
+    if base.exists() and not base.is_file():  # reading a pipe would wait for ever
+        raise SaveRefused(f"{base} is no regular file; save to another path")
     try:
         data = base.read_bytes()
     except FileNotFoundError:
@@ -150,7 +151,7 @@ def _resolve(cell: CellSnapshot, read_blob: ReadBlob) -> list[dict[str, Any]]:
                 "nothing was saved, so that it is not lost in the file too. "
                 "Run the cell again or clear its outputs"
             ) from error
-    return merge_streams(outputs)
+    return outputs
 
 
 def resolve_entry(entry: str, read_blob: ReadBlob) -> dict[str, Any]:

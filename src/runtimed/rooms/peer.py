@@ -20,6 +20,9 @@ __all__ = ["OUTBOX_BYTES", "OUTBOX_FRAMES", "Peer"]
 OUTBOX_BYTES = 64 * 1024 * 1024
 OUTBOX_FRAMES = 20_000
 
+#: Seconds within which a peer's changes are acknowledged, if nothing else is sent before.
+_ANSWER_WITHIN = 0.05
+
 
 class Peer:
     """One connection to a room."""
@@ -32,6 +35,7 @@ class Peer:
         self._size = 0
         self._work = trio.Event()
         self._work.set()
+        self._patience = trio.CancelScope()
         self.overrun = False
         self.dismissed: str | None = None
 
@@ -39,9 +43,16 @@ class Peer:
         return f"<Peer {self.id[:8]} outbox={len(self._outbox)} behind={self.behind}>"
 
     def mark_behind(self) -> None:
-        """The document has changed, or a message of the peer wants its answer."""
+        """The document has changed, or a message of the peer wants its answer at once."""
         self.behind = True
         self._work.set()
+
+    def owe_answer(self) -> None:
+        """The peer sent changes. What it is owed is no news, and may travel with some."""
+        self.behind = True
+        self._patience.deadline = min(
+            self._patience.deadline, trio.current_time() + _ANSWER_WITHIN
+        )
 
     def post(self, frames: Iterable[bytes]) -> None:
         """Put complete frames in the outbox. A peer that lets too many wait is dropped."""
@@ -60,10 +71,12 @@ class Peer:
 
     async def wait_work(self) -> None:
         """Wait until there is something to write, or the peer is to be dropped."""
-        await self._work.wait()
+        with self._patience:
+            await self._work.wait()
 
     def take(self) -> list[bytes]:
         """The frames that wait, oldest first. The sync message, if the peer is behind, goes first."""
         frames, self._outbox, self._size = self._outbox, [], 0
         self._work = trio.Event()
+        self._patience = trio.CancelScope()
         return frames

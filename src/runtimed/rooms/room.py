@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -119,9 +119,11 @@ class Room:
         Raises: RemoteProtocolError for bytes that are none; the document is as before.
         """
         touched = self.document.receive_sync(peer.sync, message)
-        peer.mark_behind()  # it is owed an answer
         if touched:
-            self.document_changed()
+            peer.owe_answer()
+            self._changed(self.peers - {peer})
+        else:
+            peer.mark_behind()
 
     def generate_sync(self, peer: Peer) -> bytes | None:
         """The one message that brings a peer up to date; asked for when its socket can take it."""
@@ -130,7 +132,10 @@ class Room:
 
     def document_changed(self) -> None:
         """Mark the peers behind and have the document saved."""
-        for peer in self.peers:
+        self._changed(self.peers)
+
+    def _changed(self, behind: Iterable[Peer]) -> None:
+        for peer in behind:
             peer.mark_behind()
         due = self._schedule.due()
         self._schedule.changed(trio.current_time())
@@ -240,6 +245,8 @@ class Room:
                 f"Relative paths are not supported for save: '{target}'. "
                 "Please provide an absolute path."
             )
+        if not target.name or "\0" in str(target):
+            raise RuntimedError(f"Not a path of a file: {str(target)!r}")
         if target.suffix != ".ipynb":
             target = target.with_name(target.name + ".ipynb")
         await self.wait_loaded()

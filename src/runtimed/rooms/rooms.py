@@ -117,6 +117,8 @@ class Rooms:
             raise NotebookUnreadable(
                 f"Cannot access notebook '{path}': {error.strerror or error}"
             ) from error
+        except ValueError as error:  # a null byte in it
+            raise NotebookUnreadable(f"Cannot access notebook {str(path)!r}: {error}") from error
         if not stat.S_ISREG(status.st_mode):
             kind = "it is a directory" if stat.S_ISDIR(status.st_mode) else "it is no regular file"
             raise NotebookUnreadable(f"Cannot access notebook '{path}': {kind}")

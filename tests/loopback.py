@@ -1,0 +1,217 @@
+"""The daemon's edges and rooms without sockets and processes: memory streams in front, pretended
+kernels behind, a real disk below. Time is the test's own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import attrs
+import trio
+import trio.testing
+
+from runtimed.blobs.store import BlobStore
+from runtimed.daemon.notebook_channel import Greeting
+from runtimed.daemon.pool_channel import PoolService
+from runtimed.daemon.server import ConnectionHandler
+from runtimed.errors import KernelDied, RuntimedError
+from runtimed.kernels.kernel import KernelMessage
+from runtimed.messages.wire import Message
+from runtimed.protocol import pool
+from runtimed.rooms.room import RoomConfig
+from runtimed.rooms.rooms import Rooms
+from wire_peer import WirePeer
+
+__all__ = ["FakeKernel", "FakeKernels", "Loopback", "open_loopback"]
+
+Pair = Callable[[], tuple[trio.abc.Stream, trio.abc.Stream]]
+
+
+class FakeKernel:
+    """A kernel that prints what stands behind the word `print`, raises at `raise`, and at `wait`
+    is busy until `finish`. Everything else it does in silence."""
+
+    def __init__(self, number: int) -> None:
+        self.kernel_id = f"kernel-{number}"
+        self.pid = 4_000_000 + number  # no process has such an id
+        self.spec = SimpleNamespace(kernel_type="python", environment=None)
+        self.language_info = {"name": "python"}
+        self.running = True
+        self.stop_requested = False
+        self.exit_text = "The kernel is running"
+        self.executed: list[str] = []
+        self.interrupts = 0
+        self._send, self.messages = trio.open_memory_channel[list[KernelMessage]](100_000)
+        self._busy: str | None = None
+        self._ended = trio.Event()
+
+    def attach(self) -> None:
+        pass
+
+    def execute(self, code: str, *, silent: bool = False) -> str:
+        if not self.running:
+            raise KernelDied(self.exit_text)
+        self.executed.append(code)
+        msg_id = f"{self.kernel_id}-{len(self.executed)}"
+        self.say(msg_id, "execute_input", {"code": code, "execution_count": len(self.executed)})
+        if code == "wait":
+            self._busy = msg_id
+        else:
+            word, _, text = code.partition(" ")
+            if word == "print":
+                self.say(msg_id, "stream", {"name": "stdout", "text": text})
+            if word == "raise":
+                content = {"ename": "Error", "evalue": text, "traceback": []}
+                self.say(msg_id, "error", content)
+            self._conclude(msg_id, "error" if word == "raise" else "ok")
+        return msg_id
+
+    def print_more(self, text: str) -> None:
+        """Let the busy cell print."""
+        assert self._busy is not None
+        self.say(self._busy, "stream", {"name": "stdout", "text": text})
+
+    def finish(self, status: str = "ok") -> None:
+        """End the busy cell."""
+        assert self._busy is not None
+        self._conclude(self._busy, status)
+        self._busy = None
+
+    def say(self, msg_id: str, msg_type: str, content: dict[str, Any]) -> None:
+        self._deliver("iopub", msg_id, msg_type, content)
+
+    def interrupt(self) -> None:
+        self.interrupts += 1
+        if self._busy is not None:
+            self.finish("error")
+
+    def die(self, reason: str = "The kernel process was killed by SIGKILL") -> None:
+        self._end(reason)
+
+    def stop(self) -> None:
+        self.stop_requested = True
+        self._end("The kernel was shut down")
+
+    async def wait_ended(self) -> None:
+        await self._ended.wait()
+
+    async def request(self, msg_type: str, content: Any) -> Message:
+        await trio.lowlevel.checkpoint()
+        return Message(msg_type, "", "", {}, {}, ())
+
+    def forward(self, message: Any) -> None:
+        message["header"], message["content"]
+
+    def _conclude(self, msg_id: str, status: str) -> None:
+        self.say(msg_id, "status", {"execution_state": "idle"})
+        self._deliver("shell", msg_id, "execute_reply", {"status": status})
+
+    def _deliver(self, channel: str, parent: str, msg_type: str, content: dict[str, Any]) -> None:
+        message = Message(msg_type, "", parent, content, {}, ())
+        self._send.send_nowait([KernelMessage(channel, message)])
+
+    def _end(self, reason: str) -> None:
+        if self.running:
+            self.running = False
+            self.exit_text = reason
+            self._send.close()
+            self._ended.set()
+
+
+class FakeKernels:
+    """Launches pretended kernels; `hold` makes launches wait, `refuse` makes them fail."""
+
+    def __init__(self) -> None:
+        self.launched: list[FakeKernel] = []
+        self.hold: trio.Event | None = None
+        self.refuse: str | None = None
+        self.warm_count = 0
+        self.warm_target = 0
+
+    async def launch(self, env_source: str, folder: Path, progress: Any = None) -> FakeKernel:
+        await trio.lowlevel.checkpoint()
+        if self.hold is not None:
+            await self.hold.wait()
+        if self.refuse is not None:
+            raise RuntimedError(self.refuse)
+        kernel = FakeKernel(len(self.launched) + 1)
+        self.launched.append(kernel)
+        return kernel
+
+    async def flush(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+
+class _EmptyPool:
+    """An environment pool with nothing in it."""
+
+    def status(self) -> Any:
+        return SimpleNamespace(available=0, warming=0, target=0, error=None)
+
+    def discard(self, environment: Any) -> bool:
+        return False
+
+    async def flush(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def wait_changed(self, seen: int) -> int:
+        if seen:
+            await trio.sleep_forever()
+        return 1
+
+
+@attrs.define
+class Loopback:
+    """What `open_loopback` gives."""
+
+    rooms: Rooms
+    blobs: BlobStore
+    kernels: FakeKernels
+    shutdown: trio.Event
+    handler: ConnectionHandler
+    _nursery: trio.Nursery
+
+    def connect_raw(self, pair: Pair = trio.testing.memory_stream_pair) -> trio.abc.Stream:
+        """A stream whose other end the daemon serves."""
+        ours, theirs = pair()
+        self._nursery.start_soon(self.handler, theirs)
+        return ours
+
+    def connect(self, pair: Pair = trio.testing.memory_stream_pair) -> WirePeer:
+        return WirePeer(self.connect_raw(pair))
+
+    async def join(self, notebook_id: str) -> WirePeer:
+        """A peer in a room, in step with it."""
+        peer = self.connect()
+        await peer.join(notebook_id)
+        return peer
+
+    def listed(self) -> dict[str, pool.RoomInfo]:
+        return {room.notebook_id: room for room in self.rooms.list_rooms()}
+
+
+@asynccontextmanager
+async def open_loopback(folder: Path, keep_alive: float = 30.0) -> AsyncIterator[Loopback]:
+    """Services and edges over one folder. On leaving, everything ends in the daemon's order."""
+    store = BlobStore(folder / "blobs")
+    kernels: Any = FakeKernels()
+    rooms = Rooms(
+        RoomConfig(folder / "documents", folder / "notebooks", keep_alive), store, kernels
+    )
+    shutdown = trio.Event()
+    uv: Any = _EmptyPool()
+    service = PoolService(uv, kernels, rooms, shutdown)
+    handler = ConnectionHandler(service, store, Greeting("0", 1, str(folder / "blobs")))
+    (folder / "documents").mkdir(exist_ok=True)
+    async with trio.open_nursery() as services:
+        await services.start(store.run)
+        async with trio.open_nursery() as room_tasks:
+            await room_tasks.start(rooms.run)
+            async with trio.open_nursery() as edges:
+                yield Loopback(rooms, store, kernels, shutdown, handler, edges)
+                edges.cancel_scope.cancel()
+            room_tasks.cancel_scope.cancel()
+        services.cancel_scope.cancel()
