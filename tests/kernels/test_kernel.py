@@ -122,9 +122,7 @@ async def test_a_killed_kernel_takes_waiting_requests_with_it(tmp_path: Path) ->
 async def test_stop_lets_the_kernel_end_by_itself(tmp_path: Path) -> None:
     async with running_kernel(tmp_path) as kernel:
         marker = tmp_path / "atexit-ran"
-        await kernel.run_silently(
-            f"__import__('atexit').register(open, {str(marker)!r}, 'w')"
-        )
+        await kernel.run_silently(f"__import__('atexit').register(open, {str(marker)!r}, 'w')")
         kernel.stop()
         await kernel.wait_ended()
         assert kernel.exit_text == "The kernel was shut down"

@@ -17,7 +17,8 @@ __all__ = ["Link", "PeerStalled"]
 
 _RECEIVE = 256 * 1024
 
-#: Bytes written under one time limit, and the limit in seconds: a slow peer is fine, a stuck one is not.
+#: Bytes written under one time limit, and the limit in seconds: a slow peer is fine, a stuck one
+#: is not.
 _PIECE = 256 * 1024
 _STALL = 30.0
 

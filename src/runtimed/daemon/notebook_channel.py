@@ -51,7 +51,11 @@ class Greeting:
         return self.connected("", 0, False, error=error)
 
     def connected(
-        self, notebook_id: str, cell_count: int, needs_trust_approval: bool, error: str | None = None
+        self,
+        notebook_id: str,
+        cell_count: int,
+        needs_trust_approval: bool,
+        error: str | None = None,
     ) -> handshake.NotebookConnectionInfo:
         return handshake.NotebookConnectionInfo(
             daemon_version=self.daemon_version,
@@ -80,9 +84,7 @@ async def serve_notebook(link: Link, hello: Any, rooms: Rooms, greeting: Greetin
         room.leave(peer)
 
 
-async def _enter(
-    hello: Any, rooms: Rooms, greeting: Greeting
-) -> tuple[Room, Peer, Any, bool]:
+async def _enter(hello: Any, rooms: Rooms, greeting: Greeting) -> tuple[Room, Peer, Any, bool]:
     """Find or make the room; the reply, and whether a first peer starts a kernel."""
     if isinstance(hello, handshake.OpenNotebook):
         room, peer, count = await rooms.open_notebook(Path(hello.path), "python")

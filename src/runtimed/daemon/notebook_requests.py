@@ -75,7 +75,7 @@ async def _execute_cell(room: Room, peer: Peer, request: requests.ExecuteCell) -
 
 
 async def _queue_cell(room: Room, peer: Peer, request: requests.QueueCell) -> Any:
-    """Deprecated: runs the document's text, which is what a peer that still sends it has written."""
+    """Deprecated: runs the document's text, which the peer has written there before."""
     if not room.has_kernel:
         return responses.NoKernel()
     execution = room.runner.execute(request.cell_id)

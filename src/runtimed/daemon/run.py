@@ -45,46 +45,49 @@ async def run(
     paths = config.paths
     shutdown = trio.Event()
     prepare_directories(config)
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        with hold_lock(paths.lock, paths.info), listening_socket(paths.socket) as listener:
-            store = BlobStore(config.blobs)
-            uv = Pool(
-                "uv",
-                config.envs,
-                target=config.uv_pool_size,
-                builder=UvBuilder(config.envs),
-                packages=(),
-            )
-            kernels = Kernels(
-                connections=paths.connections,
-                registry=KernelRegistry(paths.kernel_registry),
-                pool=uv,
-                warm_target=config.warm_kernels,
-            )
-            rooms = Rooms(
-                RoomConfig(paths.documents, config.notebooks, config.keep_alive), store, kernels
-            )
-            blob_server = BlobServer(store)
-            async with (
-                _serving(store.run),
-                _serving(blob_server.run) as blob_port,
-                _serving(uv.run),
-                _serving(kernels.run),
-                _serving(rooms.run),
-                trio.open_nursery() as edges,
-            ):
-                edges.start_soon(_set_on_signal, signals, shutdown)
-                service = PoolService(uv, kernels, rooms, shutdown, config.conda_pool_size)
-                greeting = Greeting(__version__, blob_port, str(config.blobs))
-                handler = ConnectionHandler(service, store, greeting)
-                await edges.start(partial(serve_unix, listener, handler))
-                with write_info(paths.info, _info(config, blob_port)):
-                    log.info("daemon ready pid=%d socket=%s", os.getpid(), paths.socket)
-                    gc.freeze()  # what start-up made stays: no collection need look at it again
-                    task_status.started(str(paths.socket))
-                    await shutdown.wait()
-                log.info("daemon stopping pid=%d", os.getpid())
-                edges.cancel_scope.cancel()
+    with (
+        trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals,
+        hold_lock(paths.lock, paths.info),
+        listening_socket(paths.socket) as listener,
+    ):
+        store = BlobStore(config.blobs)
+        uv = Pool(
+            "uv",
+            config.envs,
+            target=config.uv_pool_size,
+            builder=UvBuilder(config.envs),
+            packages=(),
+        )
+        kernels = Kernels(
+            connections=paths.connections,
+            registry=KernelRegistry(paths.kernel_registry),
+            pool=uv,
+            warm_target=config.warm_kernels,
+        )
+        rooms = Rooms(
+            RoomConfig(paths.documents, config.notebooks, config.keep_alive), store, kernels
+        )
+        blob_server = BlobServer(store)
+        async with (
+            _serving(store.run),
+            _serving(blob_server.run) as blob_port,
+            _serving(uv.run),
+            _serving(kernels.run),
+            _serving(rooms.run),
+            trio.open_nursery() as edges,
+        ):
+            edges.start_soon(_set_on_signal, signals, shutdown)
+            service = PoolService(uv, kernels, rooms, shutdown, config.conda_pool_size)
+            greeting = Greeting(__version__, blob_port, str(config.blobs))
+            handler = ConnectionHandler(service, store, greeting)
+            await edges.start(partial(serve_unix, listener, handler))
+            with write_info(paths.info, _info(config, blob_port)):
+                log.info("daemon ready pid=%d socket=%s", os.getpid(), paths.socket)
+                gc.freeze()  # what start-up made stays: no collection need look at it again
+                task_status.started(str(paths.socket))
+                await shutdown.wait()
+            log.info("daemon stopping pid=%d", os.getpid())
+            edges.cancel_scope.cancel()
 
 
 @asynccontextmanager

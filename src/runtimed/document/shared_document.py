@@ -165,11 +165,9 @@ class SharedDocument:
             yield self._transaction
             return
         try:
-            with self._no_panic():
-                self._write_log()
-                with self._doc.transaction() as transaction:
-                    self._transaction = transaction
-                    yield transaction
+            with self._no_panic(), self._doc.transaction() as transaction:
+                self._transaction = transaction
+                yield transaction
         except BaseException:
             self._rolled_back()
             raise
@@ -225,15 +223,20 @@ class SharedDocument:
             self._doc.get_changes(self._heads)
             for change in changes:
                 self._remember(change.hash)
+            self._add_to_log(b"".join(change.raw_bytes for change in changes))
             self._unproven = True
             self._received(changes)
 
     def _write_log(self) -> None:
+        """Bring the log up to the document: before anything that may break it."""
         if self._heads != self._log_heads:
-            self._log.append(self._chunks_since(self._log_heads))
-            self._log_heads = self._heads
-            if len(self._log) > _LONGEST_LOG:
-                self._log = [b"".join(self._log)]
+            self._add_to_log(self._chunks_since(self._log_heads))
+
+    def _add_to_log(self, chunks: bytes) -> None:
+        self._log.append(chunks)
+        self._log_heads = self._heads
+        if len(self._log) > _LONGEST_LOG:
+            self._log = [b"".join(self._log)]
 
     @contextmanager
     def _no_panic(self) -> Iterator[None]:

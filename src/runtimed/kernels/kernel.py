@@ -223,7 +223,9 @@ class Kernel:
             with (
                 ZmqStream(self._context, zmq.DEALER, self._connection.address("shell")) as shell,
                 ZmqStream(self._context, zmq.SUB, self._connection.address("iopub")) as iopub,
-                ZmqStream(self._context, zmq.DEALER, self._connection.address("control")) as control,
+                ZmqStream(
+                    self._context, zmq.DEALER, self._connection.address("control")
+                ) as control,
             ):
                 self._shell = shell
                 process = await self._open_process()
@@ -254,6 +256,9 @@ class Kernel:
             self._ended.set()
         if failure is not None:
             raise failure
+
+    def _connect(self, kind: int, channel: str) -> ZmqStream:
+        return ZmqStream(self._context, kind, self._connection.address(channel))
 
     async def _open_process(self) -> trio.Process:
         argv = [
@@ -330,7 +335,10 @@ class Kernel:
         if messages and self._attached:
             # Whoever adopted the kernel may have let go of it: then nobody listens any more.
             with contextlib.suppress(trio.BrokenResourceError):
-                await self._send_messages.send(messages)
+                try:
+                    self._send_messages.send_nowait(messages)
+                except trio.WouldBlock:
+                    await self._send_messages.send(messages)
 
     async def _last_words(self, iopub: ZmqStream) -> None:
         """Wait until what the process sent before it exited has been delivered."""

@@ -1,4 +1,7 @@
-"""What to run for a kernel: command line, environment variables, working directory. No processes here."""
+"""What to run for a kernel: command line, environment variables, working directory.
+
+Values only; no process is started here.
+"""
 
 from __future__ import annotations
 

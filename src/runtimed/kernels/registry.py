@@ -110,7 +110,7 @@ def _kill_session(record: KernelRecord) -> bool:
         return True
     if started is not None:
         return False  # the id belongs to another process now
-    # The leader is gone; an id stays reserved while its session has members, so these are its children.
+    # The leader is gone. An id stays reserved while its session has members: these are its children.
     children = _session_members(record.pid)
     for pid in children:
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -144,9 +144,9 @@ def _session_members(session: int) -> list[int]:
         return []
     members = []
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and (fields := _stat_fields(int(entry.name))) is not None:
-            if fields[0] != "Z" and int(fields[3]) == session:
-                members.append(int(entry.name))
+        fields = _stat_fields(int(entry.name)) if entry.name.isdigit() else None
+        if fields is not None and fields[0] != "Z" and int(fields[3]) == session:
+            members.append(int(entry.name))
     return members
 
 

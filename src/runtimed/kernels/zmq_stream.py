@@ -60,16 +60,19 @@ class ZmqStream:
 
     async def receive(self) -> list[list[bytes]]:
         """Wait for messages; all that are there, oldest first, up to a bound."""
-        await trio.lowlevel.checkpoint()
-        while True:
-            if batch := self.receive_nowait():
-                return batch
-            # No edge can get lost between this look at EVENTS and the wait: nothing runs in between.
-            if self._readable():
-                continue
-            with trio.CancelScope() as self._wait:
-                await trio.lowlevel.wait_readable(self._descriptor)
-            self._wait = None
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if batch := self.receive_nowait():
+            # A flood must not starve the others; and what is taken is delivered, cancelled or not.
+            await trio.lowlevel.cancel_shielded_checkpoint()
+            return batch
+        while not batch:
+            # No edge gets lost between this look at EVENTS and the wait: nothing runs in between.
+            if not self._readable():
+                with trio.CancelScope() as self._wait:
+                    await trio.lowlevel.wait_readable(self._descriptor)
+                self._wait = None
+            batch = self.receive_nowait()
+        return batch
 
     def receive_nowait(self) -> list[list[bytes]]:
         """The messages that are there now, up to a bound; possibly none."""

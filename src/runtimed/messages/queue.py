@@ -1,4 +1,4 @@
-"""The execution queue of one room as a pure state machine: what happened goes in, what to do comes out.
+"""The execution queue of one room, a pure state machine: what happened in, what to do out.
 
 It knows cells and executions by their ids only. Sources are no business of it: a cell's source is
 read when its execution starts, by whoever carries out Start. Every execution that was ever added

@@ -1,4 +1,4 @@
-"""Running a room's cells: the kernel slot, the queue, and the way from kernel messages to the document.
+"""Running a room's cells: the queue, and the way from kernel messages to the document.
 
 The queue decides (messages/queue.py), CellOutputs collects (outputs/cell_outputs.py); here their
 commands are carried out. Changes are gathered and published together: at once when a cell ends, a
@@ -149,7 +149,7 @@ class CellRunner:
     # ------------------------------------------------------------------ a kernel's life
 
     async def serve(self, launched: LaunchedKernel) -> None:
-        """Run cells on a kernel. Returns when it has ended; everything that waited has its outcome."""
+        """Run cells on a kernel. Returns when it has ended and all that waited has its outcome."""
         kernel = launched.kernel
         self.kernel = launched
         kernel.attach()
@@ -346,9 +346,7 @@ class CellRunner:
         for other in live.values():
             if other.outputs.update_display(display_id, data, metadata):
                 self._changed(other)
-        self._gather(
-            broadcasts.DisplayUpdate(display_id=display_id, data=data, metadata=metadata)
-        )
+        self._gather(broadcasts.DisplayUpdate(display_id=display_id, data=data, metadata=metadata))
 
     def _update_stored(
         self, cell_id: str, index: int, data: dict[str, Any], metadata: dict[str, Any]

@@ -19,8 +19,7 @@ async def inspect_notebook(rooms: Rooms, notebook_id: str) -> Any:
         document, path = await rooms.read_saved(notebook_id)
         if document is None:
             return pool.Error(
-                message="Notebook not found: no active room and no persisted file "
-                f'at "{path}"'
+                message=f'Notebook not found: no active room and no persisted file at "{path}"'
             )
         return pool.NotebookState(
             notebook_id=notebook_id,

@@ -50,9 +50,7 @@ class Peer:
     def owe_answer(self) -> None:
         """The peer sent changes. What it is owed is no news, and may travel with some."""
         self.behind = True
-        self._patience.deadline = min(
-            self._patience.deadline, trio.current_time() + _ANSWER_WITHIN
-        )
+        self._patience.deadline = min(self._patience.deadline, trio.current_time() + _ANSWER_WITHIN)
 
     def post(self, frames: Iterable[bytes]) -> None:
         """Put complete frames in the outbox. A peer that lets too many wait is dropped."""

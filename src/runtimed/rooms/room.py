@@ -418,7 +418,8 @@ class Room:
     # ------------------------------------------------------------------ living
 
     def close(self) -> None:
-        """Ask the room to end, whoever is in it."""
+        """Ask the room to end, whoever is in it. From now on nobody joins it any more."""
+        self.ending = True
         self._close.set()
 
     async def wait_ended(self) -> None:
