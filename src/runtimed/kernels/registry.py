@@ -110,7 +110,7 @@ def _kill_session(record: KernelRecord) -> bool:
         return True
     if started is not None:
         return False  # the id belongs to another process now
-    # The leader is gone. An id stays reserved while its session has members: these are its children.
+    # The leader is gone. Its id stays reserved while its session has members: these are it.
     children = _session_members(record.pid)
     for pid in children:
         with contextlib.suppress(ProcessLookupError, PermissionError):

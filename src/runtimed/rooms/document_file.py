@@ -1,8 +1,8 @@
 """The file of one room's document: a saved base with change chunks appended behind it.
 
 Appending costs what is new; now and then the file is rewritten compactly. A tail that a crash cut
-is cut off again when loading, and a file that is no document is kept aside. Whatever touches the disk
-runs in a thread; the document itself never leaves the Trio thread.
+is cut off again when loading, and a file that is no document is kept aside. Whatever touches the
+disk runs in a thread; the document itself never leaves the Trio thread.
 """
 
 from __future__ import annotations

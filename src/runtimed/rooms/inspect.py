@@ -6,7 +6,8 @@ from typing import Any
 
 from runtimed.document.notebook import CellSnapshot
 from runtimed.protocol import pool
-from runtimed.protocol.structures import CellSnapshot as WireCell, KernelInfo
+from runtimed.protocol.structures import CellSnapshot as WireCell
+from runtimed.protocol.structures import KernelInfo
 from runtimed.rooms.rooms import Rooms
 
 __all__ = ["inspect_notebook"]

@@ -100,8 +100,8 @@ def write_notebook(
 ) -> str:
     """Write a notebook beside its target and rename it; the SHA-256 of what was written.
 
-    `base` is the file whose unknown keys are kept. Its absence is fine; a base that can't be read as
-    a notebook is one that a save must not overwrite.
+    `base` is the file whose unknown keys are kept. Its absence is fine; a base that can't be read
+    as a notebook is one that a save must not overwrite.
 
     Raises: SaveRefused, OSError. Nothing has been written then.
     """

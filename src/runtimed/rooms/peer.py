@@ -73,7 +73,7 @@ class Peer:
             await self._work.wait()
 
     def take(self) -> list[bytes]:
-        """The frames that wait, oldest first. The sync message, if the peer is behind, goes first."""
+        """The frames that wait, oldest first. The sync message of a peer behind goes before them."""
         frames, self._outbox, self._size = self._outbox, [], 0
         self._work = trio.Event()
         self._patience = trio.CancelScope()

@@ -198,7 +198,7 @@ class Room:
         return bool(declared_dependencies(self.document.metadata_snapshot()))
 
     def offer_metadata(self, snapshot: str) -> None:
-        """Metadata from a peer that joins, for a document that has none yet; nonsense is ignored."""
+        """Metadata from a peer that joins, for a document that has none yet."""
         if self.document.metadata_snapshot() is not None:
             return
         try:
