@@ -73,7 +73,7 @@ class Peer:
             await self._work.wait()
 
     def take(self) -> list[bytes]:
-        """The frames that wait, oldest first. The sync message of a peer behind goes before them."""
+        """The frames that wait, oldest first. A sync message that is due goes before them."""
         frames, self._outbox, self._size = self._outbox, [], 0
         self._work = trio.Event()
         self._patience = trio.CancelScope()
