@@ -24,6 +24,7 @@ def runt_ps(bench: Bench) -> list[Measurement]:
 
     with Session() as session:
         session.start_kernel()
+        bench.daemon.wait_warm()
         samples = interleave(
             [partial(run, arguments) for arguments in COMMANDS],
             bench.rounds(20, 5),

@@ -62,8 +62,10 @@ def _text(output: dict[str, Any]) -> str:
 
 
 def notebook_100(bench: Bench) -> list[Measurement]:
-    """Open, start the kernel, run, save. nbclient ends its kernel inside `execute`, so `close`
-    is timed too in the line that says so; the budget is for the saved file.
+    """Open, start the kernel, run, save: the daemon replaces the warm kernel in the meantime.
+
+    nbclient ends its kernel inside `execute`, so the time with `close` is noted too; the budget is
+    for the saved file.
     """
     closing: list[float] = []
     count = 0

@@ -37,6 +37,7 @@ def _many(
         if bench.ours:
             session = stack.enter_context(Session())
             session.start_kernel()
+            bench.daemon.wait_warm()
             expect(session.run(before).success, f"our set-up: {before}")
         if bench.theirs:
             client = stack.enter_context(stock.open_kernel())

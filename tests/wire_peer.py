@@ -15,7 +15,7 @@ import trio
 
 from runtimed.client.replica import Replica
 from runtimed.errors import RuntimedError
-from runtimed.protocol import broadcasts, events, handshake
+from runtimed.protocol import broadcasts, events, handshake, requests
 from runtimed.protocol.connection import NEED_DATA, Connection, Role
 
 __all__ = ["WirePeer", "connect", "read_to_end"]
@@ -108,9 +108,12 @@ class WirePeer:
         """Exchange sync messages until both documents are the same."""
         while True:
             await self.send_edits()
-            if self.replica.confirmed:
+            before = len(self.heard)
+            heads = (await self.ask(requests.GetHeads())).heads
+            if sorted(heads) == self.replica.document.heads:
                 return
-            await self.hear(lambda e: isinstance(e, events.SyncMessage))
+            if not any(isinstance(event, events.SyncMessage) for event in self.heard[before:]):
+                await self.hear(lambda event: isinstance(event, events.SyncMessage))
 
     async def last_words(self) -> str:
         """What the daemon says before it closes; everything else is skipped."""

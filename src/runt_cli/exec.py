@@ -16,7 +16,8 @@ __all__ = ["exec_"]
 def exec_(code: str, timeout: float, kernel: str, env: str) -> None:
     """Run a piece of code in a new session.
 
-    Prints its outputs as they come. With `-` for CODE the code is read from stdin.
+    Prints its outputs as they come. The code runs in the current folder. With `-` for CODE it is
+    read from stdin.
 
     Exit code: 0, or 1 when the code raised an exception, 130 after Ctrl-C.
 
@@ -26,6 +27,7 @@ def exec_(code: str, timeout: float, kernel: str, env: str) -> None:
       runt exec - < script.py
     """
     import sys
+    from pathlib import Path
 
     from runt_cli.failure import Fail
     from runt_cli.interruptible import run_interruptible
@@ -37,8 +39,8 @@ def exec_(code: str, timeout: float, kernel: str, env: str) -> None:
     watcher = PrintingWatcher(standard_screen())
 
     async def run_it() -> CellReport:
-        async with AsyncSession(peer_label="runt") as session:
-            await session.connect()
+        session = await AsyncSession.create_notebook(kernel, Path.cwd(), peer_label="runt")
+        async with session:
             await session.start_kernel(kernel_type=kernel, env_source=env)
             cell_id = await session.create_cell(source)
             return await run_cell(session, cell_id, watcher, timeout=timeout)

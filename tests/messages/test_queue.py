@@ -56,6 +56,13 @@ def test_an_interrupt_cancels_what_waits_and_leaves_what_runs() -> None:
     assert queue.executing == A
 
 
+def test_what_is_queued_after_an_interrupt_outlives_the_error_that_the_interrupt_causes() -> None:
+    queue = ready_queue(A, B)
+    queue.interrupted()
+    assert queue.add(C) == []
+    assert queue.ended("run-a", ok=False) == [Finish(A, "error"), Start(C)]
+
+
 def test_a_dead_kernel_ends_everything_and_a_new_one_starts_clean() -> None:
     queue = ready_queue(A, B)
     assert queue.kernel_is_gone("it died") == [

@@ -300,7 +300,7 @@ async def test_an_error_aborts_what_waits_and_leaves_the_kernel_idle(tmp_path: P
         assert outcomes == {"c0": "ok", "c1": "error", "c2": "aborted"}
         assert daemon.kernels.launched[0].executed == ["print 1", "raise it"]
         state = await peer.ask(requests.GetQueueState())
-        assert (state.executing, state.queued) == (None, [])
+        assert (state.executing, list(state.queued)) == (None, [])
         assert (await peer.ask(requests.GetKernelInfo())).status == "idle"
 
 
@@ -446,7 +446,7 @@ async def test_saving_over_something_that_is_no_notebook_is_refused(tmp_path: Pa
         for path in (text, pipe, folder, tmp_path / "missing" / "n.ipynb"):
             answer = await peer.ask(requests.SaveNotebook(False, str(path)))
             assert isinstance(answer, responses.Error)
-            assert str(path) in answer.error
+            assert str(path.parent) in answer.error
         assert text.read_text() == "my notes"
         assert not list(tmp_path.glob(".*tmp"))
 
@@ -582,7 +582,6 @@ async def test_a_document_of_a_later_version_is_refused_and_left_alone(tmp_path:
         document = core.Document.load(file.read_bytes())
         with document.transaction() as transaction:
             transaction.put(core.ROOT, "schema_version", core.ScalarType.Uint, 99)
-            transaction.commit()
         file.write_bytes(document.save())
         later = file.read_bytes()
         with pytest.raises(RuntimedError, match="schema"):

@@ -240,6 +240,11 @@ def test_exec_runs_code_from_the_command_line_and_from_stdin(daemon_home: Daemon
     assert (done.returncode, done.stdout, done.stderr) == (0, "grüße\n", "")
 
 
+def test_exec_runs_in_the_current_folder(daemon_home: DaemonHome, tmp_path: Path) -> None:
+    done = daemon_home.runt("exec", "import os\nprint(os.getcwd())", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{tmp_path}\n", "")
+
+
 def test_exec_fails_when_the_code_does(daemon_home: DaemonHome) -> None:
     done = daemon_home.runt("exec", "nonsense")
     assert (done.returncode, done.stdout) == (1, "")

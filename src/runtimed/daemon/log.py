@@ -8,6 +8,8 @@ import os
 import sys
 from pathlib import Path
 
+from runtimed.errors import StateDirectoryUnusable
+
 __all__ = ["set_up_logging"]
 
 _FORMAT = "%(asctime)s [%(levelname)s] %(name)s: %(message)s"
@@ -23,10 +25,16 @@ def set_up_logging(level: str, path: Path) -> None:
 
     `level` is a level's name, or a filter of the form `info,runtimed.rooms=debug` (level first,
     modules after it, as in RUST_LOG). Unknown names mean `info`.
+    Raises: StateDirectoryUnusable.
     """
     root = logging.getLogger()
     formatter = logging.Formatter(_FORMAT, _DATE)
-    file = logging.handlers.RotatingFileHandler(path, maxBytes=_ROTATE_AT, backupCount=_KEPT)
+    try:
+        file = logging.handlers.RotatingFileHandler(path, maxBytes=_ROTATE_AT, backupCount=_KEPT)
+    except OSError as error:
+        raise StateDirectoryUnusable(
+            f"The log {path} can't be written: {error.strerror or error}"
+        ) from error
     handlers: list[logging.Handler] = [file]
     if not _same_file(path):
         handlers.append(logging.StreamHandler(sys.stderr))

@@ -51,6 +51,7 @@ class ExecutionQueue:
         self._executing: Execution | None = None
         self._queued: deque[Execution] = deque()
         self._kernel_ready = False
+        self._interrupted: str | None = None  # the execution that runs and was interrupted
 
     def __repr__(self) -> str:
         return f"<ExecutionQueue executing={self._executing} queued={len(self._queued)}>"
@@ -93,14 +94,15 @@ class ExecutionQueue:
     def ended(self, execution_id: str, *, ok: bool, stop: bool = True) -> list[Command]:
         """The running execution has ended; news of any other is stale and ignored.
 
-        With `stop`, an error takes the cells that wait behind it along.
+        With `stop`, an error takes the cells that wait behind it along; not so the error that an
+        interrupt causes, for what waits then was queued after the interrupt.
         """
         execution = self._executing
         if execution is None or execution.id != execution_id:
             return []
         self._executing = None
         commands: list[Command] = [Finish(execution, "ok" if ok else "error")]
-        if not ok and stop:
+        if not ok and stop and execution.id != self._interrupted:
             commands += self._drop("aborted", f"cell {execution.cell_id} raised an error")
         return commands + self._start_next()
 
@@ -114,6 +116,7 @@ class ExecutionQueue:
 
     def interrupted(self) -> list[Command]:
         """Somebody interrupts: what waits is dropped; the running cell ends by itself."""
+        self._interrupted = self._executing.id if self._executing is not None else None
         return self._drop("cancelled", "execution was interrupted")
 
     def _drop(self, outcome: Outcome, reason: str) -> list[Command]:

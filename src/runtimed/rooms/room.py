@@ -506,6 +506,9 @@ class Room:
             log.error("document not saved notebook=%s error=%s", self.notebook_id, error)
             self._schedule.changed(trio.current_time())
             return False
+        except BaseException:  # cancelled before a thread was free: the last save brings it
+            self._schedule.changed(trio.current_time())
+            raise
         return True
 
 

@@ -130,11 +130,13 @@ class Rooms:
         async with self._lock(notebook_id):
             while (room := self._rooms.get(notebook_id)) is not None and room.ending:
                 await room.wait_ended()
-            if room is None:
-                room = await self._create(notebook_id, path)
+            if room is not None:
+                peer = room.join()
+            else:
+                room, peer = await self._create(notebook_id, path)
             if working_dir is not None:
                 room.working_dir = working_dir
-            return room, room.join()
+            return room, peer
 
     def _lock(self, notebook_id: str) -> trio.Lock:
         """The lock of one id; creating a room of one id never holds up another."""
@@ -143,7 +145,8 @@ class Rooms:
                 del self._locks[known]
         return self._locks.setdefault(notebook_id, trio.Lock())
 
-    async def _create(self, notebook_id: str, path: Path | None) -> Room:
+    async def _create(self, notebook_id: str, path: Path | None) -> tuple[Room, Peer]:
+        """A new room, with its first peer in it: an empty one might end again at once."""
         room = Room(
             notebook_id,
             path,
@@ -159,8 +162,13 @@ class Rooms:
             loaded = await room.restore(loaded)
         except OSError as error:
             raise RuntimedError(f"The document of {notebook_id} can't be read: {error}") from error
-        await self._nursery.start(self._run_room, room, loaded)
-        return room
+        peer = room.join()
+        try:
+            await self._nursery.start(self._run_room, room, loaded)
+        except BaseException:
+            room.leave(peer)  # a start that was cancelled at its last step leaves a room behind
+            raise
+        return room, peer
 
     async def _run_room(
         self,
