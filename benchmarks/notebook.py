@@ -96,9 +96,9 @@ def notebook_100(bench: Bench) -> list[Measurement]:
         path = bench.scratch / "theirs.ipynb"
         _write_notebook(path)
         start = time.perf_counter()
-        notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+        notebook = nbformat.read(path, as_version=4)
         NotebookClient(notebook, kernel_name="python3").execute(stderr=subprocess.DEVNULL)
-        nbformat.write(notebook, path)  # type: ignore[no-untyped-call]
+        nbformat.write(notebook, path)
         seconds = time.perf_counter() - start
         _check(path, "their")
         return seconds

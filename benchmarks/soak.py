@@ -7,7 +7,6 @@ first tenth is warm-up; growth is judged from there to the end.
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 
@@ -41,7 +40,7 @@ def main(times: int, every: int) -> None:
                 click.echo(_line(looks[-1], statistics.median(durations[-every:])))
         first = looks[min(len(looks) - 1, max(0, len(looks) // 10))]
         last = looks[-1]
-        click.echo(f"client: {len(os.listdir('/proc/self/fd'))} descriptors")
+        click.echo(f"client: {psutil.Process().num_fds()} descriptors")
         for name in ("descriptors", "threads", "rooms", "children", "rss_mb"):
             click.echo(f"{name}: {first[name]:g} -> {last[name]:g}")
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -67,3 +70,85 @@ def session_factory(
     finally:
         for session in sessions:
             session.close()
+
+
+@pytest.fixture
+def kernel_daemon(
+    daemon_home: DaemonHome, fresh_daemon: Callable[..., DaemonHome]
+) -> Callable[..., DaemonHome]:
+    """Makes daemons of the test's own that share the environments of the session's daemon, so that
+    a kernel need not wait for a template to be built."""
+
+    def make(*flags: str, **options: Any) -> DaemonHome:
+        shared = ("--cache-dir", str(daemon_home.paths.envs))
+        sizes = ("--uv-pool-size", "1", "--warm-kernels", "0", "--conda-pool-size", "0")
+        return fresh_daemon(*sizes, *shared, *flags, **options)
+
+    return make
+
+
+@pytest.fixture
+def bare_daemon(fresh_daemon: Callable[..., DaemonHome]) -> Callable[..., DaemonHome]:
+    """Makes daemons of the test's own that never have a kernel."""
+
+    def make(*flags: str, **options: Any) -> DaemonHome:
+        sizes = ("--uv-pool-size", "0", "--warm-kernels", "0", "--conda-pool-size", "0")
+        return fresh_daemon(*sizes, *flags, **options)
+
+    return make
+
+
+@pytest.fixture
+def open_session(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Session]]:
+    """Makes connected sessions with any daemon: `open_session(home, notebook_id=...)`."""
+    from runtimed import Session
+
+    sessions: list[Session] = []
+
+    def make(home: DaemonHome, path: Any = None, **options: Any) -> Session:
+        monkeypatch.setenv("RUNTIMED_SOCKET_PATH", str(home.socket))
+        if path is not None:
+            session = Session.open_notebook(path, **options)
+        else:
+            session = Session(**options)
+            session.connect()
+        sessions.append(session)
+        return session
+
+    try:
+        yield make
+    finally:
+        for session in sessions:
+            try:
+                session.close()
+            except Exception:  # its daemon may be gone, as the test had it
+                pass
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """Mounts small disks in memory: `small_disk("size=8m")`. Skips where that is not allowed."""
+    mounted: list[Path] = []
+
+    def mount(options: str) -> Path:
+        place = tmp_path / f"disk{len(mounted)}"
+        place.mkdir(mode=0o700)
+        command = [
+            "mount",
+            "-t",
+            "tmpfs",
+            "-o",
+            f"{options},mode=0700",
+            "runtimed-test",
+            str(place),
+        ]
+        if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+            pytest.skip("mounting is not allowed here")
+        mounted.append(place)
+        return place
+
+    try:
+        yield mount
+    finally:
+        for place in mounted:
+            subprocess.run(["umount", "-l", place], check=False)

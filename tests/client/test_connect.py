@@ -19,11 +19,12 @@ pytestmark = pytest.mark.real
 PYTHON = sys.executable
 
 LISTEN = """
-import socket, sys, time
+import json, os, pathlib, socket, sys, time
 time.sleep({delay})
 s = socket.socket(socket.AF_UNIX)
 s.bind({socket!r})
 s.listen()
+pathlib.Path({socket!r}).with_name("daemon.json").write_text(json.dumps(dict(pid=os.getpid())))
 time.sleep({lives})
 """
 

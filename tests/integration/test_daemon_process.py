@@ -244,8 +244,9 @@ def test_garbage_from_many_sides_leaves_the_log_without_a_traceback(
     bare_daemon: MakeDaemon,
 ) -> None:
     home = bare_daemon()
-    for garbage in (b"", b"\0", os.urandom(5000), b"\xc0\xde\x01\xac\x02\xff\xff\xff\xff",
-                    b"\xc0\xde\x01\xac\x02\0\0\0\x12" + b'{"channel":"pool"}' + b"\0\0"):  # fmt: skip
+    pool = b"\xc0\xde\x01\xac\x02\0\0\0\x12" + b'{"channel":"pool"}'
+    announced = b"\xc0\xde\x01\xac\x02\xff\xff\xff\xff"
+    for garbage in (b"", b"\0", os.urandom(5000), announced, pool + b"\0\0"):
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(5)
             connection.connect(str(home.socket))

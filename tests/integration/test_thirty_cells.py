@@ -38,7 +38,7 @@ SOURCES = [
     "from IPython.display import Markdown, Latex, JSON, SVG; display(Markdown('# Überschrift'))",
     "display(Latex('$x^2$'))",
     "display(JSON({'b': [1, 2], 'a': None}))",
-    "display(SVG('<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"1\" height=\"1\"/>'))",
+    'display(SVG(\'<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>\'))',
     "print('Grüße 世界 🎈 \\u0000 \\u200d')",
     "for i in range(5): print(f'\\r{i}', end='')",
     "1 / 0  # tagged raises-exception",

@@ -42,7 +42,7 @@ async def add_cell(peer: WirePeer, cell_id: str, source: str = "") -> None:
 
 
 def notebook(*sources: str) -> bytes:
-    cells = [
+    cells: list[dict[str, Any]] = [
         {"id": f"c{number}", "cell_type": "code", "source": source, "metadata": {},
          "outputs": [], "execution_count": None}
         for number, source in enumerate(sources)
@@ -286,7 +286,7 @@ async def test_an_error_aborts_what_waits_and_leaves_the_kernel_idle(tmp_path: P
         await peer.ask(requests.LaunchKernel("python", "auto"))
         answer = await peer.ask(requests.RunAllCells())
         assert answer.count == 3
-        outcomes = {}
+        outcomes: dict[str, str | None] = {}
         while len(outcomes) < 3:
             event = await peer.next_event()
             if isinstance(event, events.Broadcast) and isinstance(
@@ -496,9 +496,7 @@ async def test_an_untitled_notebook_comes_back_with_its_cells(tmp_path: Path) ->
         await add_cell(peer, "mine", "kept")
     async with open_loopback(tmp_path) as daemon:
         peer = daemon.connect()
-        again = await peer.open(
-            handshake.CreateNotebook("python", notebook_id=reply.notebook_id)
-        )
+        again = await peer.open(handshake.CreateNotebook("python", notebook_id=reply.notebook_id))
         assert again.cell_count == 2
         await peer.sync()
         assert peer.replica.document.source("mine") == "kept"
@@ -513,7 +511,7 @@ async def test_unsaved_edits_of_a_file_survive_the_daemon(tmp_path: Path) -> Non
         await add_cell(peer, "unsaved", "b")
         assert daemon.listed()[str(path)].unsaved
     async with open_loopback(tmp_path) as daemon:
-        peer, reply = await open_file(daemon, path)
+        peer, _ = await open_file(daemon, path)
         assert peer.replica.document.cell_ids() == ["c0", "unsaved"]
         assert daemon.listed()[str(path)].unsaved
     assert path.read_bytes() == before

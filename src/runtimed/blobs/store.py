@@ -48,7 +48,7 @@ _BATCH_COUNT = 256
 _BATCH_BYTES = 16 * 2**20
 
 _FIRST_RETRY, _LAST_RETRY = 0.25, 5.0
-_DRAIN_TIME = 3.0
+_DRAIN_TIME = 1.5
 
 # fsync follows once nothing was put for this long: it would double the time of every burst, and
 # what a power cut can take is bounded by it all the same.
@@ -60,6 +60,9 @@ _RECENT_BLOB = 65_536
 _RECENT_BYTES = 8 * 2**20
 
 _HASH_IN_THREAD = 2**20
+
+_GATHER_TIME = 0.05  # seconds between the first blob of a burst and its writing
+_GATHER_BYTES = 2**20  # more than this is written at once
 
 
 @attrs.frozen
@@ -89,6 +92,7 @@ class BlobStore:
         self._refusal: OSError | None = None
         self._ended = False
         self._work = trio.Event()
+        self._hurry = trio.Event()
         self._progress = trio.Event()
         # One thread writes: the order of the puts is the order on disk, so that a manifest is never
         # there before what it refers to; and a disk that hangs takes one thread, not Trio's pool.
@@ -130,6 +134,8 @@ class BlobStore:
         self._waiting[hash] = _Waiting(data, media_type, self._put_count)
         self._waiting_bytes = waiting_bytes
         self._work.set()
+        if waiting_bytes > _GATHER_BYTES:
+            self._hurry.set()
         return hash
 
     def _check_room(self, waiting_bytes: int) -> None:
@@ -164,6 +170,7 @@ class BlobStore:
 
     async def _wait_written(self, position: int, *, give_up: bool) -> None:
         await trio.lowlevel.checkpoint()
+        self._hurry.set()
         while self._written_count < position:
             if self._ended:
                 raise BlobStoreFull(f"blob store has ended: {self._refusal or 'not running'}")
@@ -254,8 +261,8 @@ class BlobStore:
     ) -> None:
         """Write what was put. Started at once, with the store itself; runs until cancelled.
 
-        Cancelled, it first writes what waits, for three seconds at most. A refusing disk is tried
-        again with growing pauses, and said to refuse once.
+        Cancelled, it first writes what waits, for one and a half seconds at most. A refusing disk
+        is tried again with growing pauses, and said to refuse once.
         """
         self._ended = False
         task_status.started(self)
@@ -282,10 +289,16 @@ class BlobStore:
         while True:
             if not self._waiting:
                 self._work = trio.Event()
+                self._hurry = trio.Event()
                 with trio.move_on_after(_SYNC_QUIET if self._unsynced else math.inf) as quiet:
                     await self._work.wait()
                 if quiet.cancelled_caught:
                     await self._sync()
+                else:
+                    # Outputs come in bursts. A thread that writes each one as it comes would take
+                    # the interpreter from whoever waits for the result.
+                    with trio.move_on_after(_GATHER_TIME):
+                        await self._hurry.wait()
             elif await self._write_batch():
                 pause = _FIRST_RETRY
             else:

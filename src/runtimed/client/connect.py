@@ -15,6 +15,8 @@ import threading
 import time
 from pathlib import Path
 
+import orjson
+
 from runtimed.errors import DaemonUnreachable
 from runtimed.paths import Paths, default_paths
 
@@ -139,12 +141,28 @@ def _start_daemon(paths: Paths) -> None:
                 f"Failed to connect to daemon: {what} (socket {paths.socket}, see {paths.log})"
             ) from error
         time.sleep(LOOK_AGAIN)
-    if exit_code is None and process.returncode is None:
+    if _is_the_daemon(process, paths):
         print(
             f"runtimed: started a daemon (pid {process.pid}, log {paths.log})",
             file=sys.stderr,
             flush=True,
         )
+
+
+def _is_the_daemon(process: subprocess.Popen[bytes], paths: Paths) -> bool:
+    """Whether it is the process we started that answers, and not another that was quicker.
+
+    Blocks for the moment until it has written its info file, or ended because of the other.
+    """
+    give_up = time.monotonic() + _RACE_TIMEOUT
+    while process.returncode is None and time.monotonic() < give_up:
+        try:
+            if orjson.loads(paths.info.read_bytes())["pid"] == process.pid:
+                return True
+        except (OSError, ValueError, TypeError, KeyError):
+            pass  # not written yet, or what an earlier daemon left
+        time.sleep(LOOK_AGAIN)
+    return False
 
 
 def _spawn(paths: Paths) -> subprocess.Popen[bytes]:

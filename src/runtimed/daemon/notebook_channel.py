@@ -10,11 +10,11 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import attrs
 import trio
 
+from runtimed.daemon.greeting import Greeting
 from runtimed.daemon.link import Link, PeerStalled
-from runtimed.daemon.notebook_requests import LONG_REQUESTS, answer
+from runtimed.daemon.notebook_requests import LONG_REQUESTS, answer, start_at_once
 from runtimed.errors import RemoteProtocolError, RuntimedError
 from runtimed.protocol import events, handshake, responses
 from runtimed.rooms.peer import Peer
@@ -27,45 +27,6 @@ log = logging.getLogger(__name__)
 
 #: Requests of one peer that wait for their turn; when full, the peer is not read any further.
 _REQUESTS = 256
-
-
-@attrs.frozen
-class Greeting:
-    """What every notebook connection is told at its beginning."""
-
-    daemon_version: str
-    blob_port: int
-    blob_root: str
-
-    def capabilities(self) -> handshake.ProtocolCapabilities:
-        return handshake.ProtocolCapabilities(
-            daemon_version=self.daemon_version,
-            blob_port=self.blob_port,
-            blob_root=self.blob_root,
-        )
-
-    def refusal(self, hello: Any, error: str) -> Any:
-        """The reply to a handshake that gets no room, in the shape that this handshake expects."""
-        if isinstance(hello, handshake.NotebookSync):
-            return attrs.evolve(self.capabilities(), error=error)
-        return self.connected("", 0, False, error=error)
-
-    def connected(
-        self,
-        notebook_id: str,
-        cell_count: int,
-        needs_trust_approval: bool,
-        error: str | None = None,
-    ) -> handshake.NotebookConnectionInfo:
-        return handshake.NotebookConnectionInfo(
-            daemon_version=self.daemon_version,
-            notebook_id=notebook_id,
-            cell_count=cell_count,
-            needs_trust_approval=needs_trust_approval,
-            error=error,
-            blob_port=self.blob_port,
-            blob_root=self.blob_root,
-        )
 
 
 async def serve_notebook(link: Link, hello: Any, rooms: Rooms, greeting: Greeting) -> None:
@@ -104,8 +65,7 @@ async def _enter(hello: Any, rooms: Rooms, greeting: Greeting) -> tuple[Room, Pe
 
 
 async def _serve_peer(link: Link, room: Room, peer: Peer) -> None:
-    # A request that finds the channel full waits, and with it the reading of this peer alone.
-    send_requests, receive_requests = trio.open_memory_channel[events.Request](_REQUESTS)
+    worker = _Worker(link, room, peer)
     fault: RemoteProtocolError | None = None
     async with trio.open_nursery() as connection:
 
@@ -114,9 +74,9 @@ async def _serve_peer(link: Link, room: Room, peer: Peer) -> None:
             connection.cancel_scope.cancel()
 
         connection.start_soon(write)
-        connection.start_soon(_work, link, room, peer, receive_requests)
+        connection.start_soon(worker.run)
         try:
-            await _read(link, room, peer, send_requests)
+            await _read(link, room, peer, worker)
         except RemoteProtocolError as error:
             log.warning("peer dropped notebook=%s reason=%s", room.notebook_id, error)
             fault = error
@@ -125,19 +85,14 @@ async def _serve_peer(link: Link, room: Room, peer: Peer) -> None:
         await link.say_farewell(fault)
 
 
-async def _read(
-    link: Link,
-    room: Room,
-    peer: Peer,
-    send_requests: trio.MemorySendChannel[events.Request],
-) -> None:
+async def _read(link: Link, room: Room, peer: Peer, worker: _Worker) -> None:
     """Take what the peer sends, in order. Returns when the peer has gone."""
     while True:
         event = await link.next_event()
         if isinstance(event, events.SyncMessage):
             room.receive_sync(peer, event.data)
         elif isinstance(event, events.Request):
-            await send_requests.send(event)
+            await worker.take(event)
         elif isinstance(event, events.UnknownRequest):
             _respond(link, peer, responses.Error(error=event.error), event.id)
         elif isinstance(event, events.Closed):
@@ -168,24 +123,46 @@ async def _write(link: Link, room: Room, peer: Peer) -> None:
             return
 
 
-async def _work(
-    link: Link,
-    room: Room,
-    peer: Peer,
-    requests: trio.MemoryReceiveChannel[events.Request],
-) -> None:
-    """Answer requests in their order; long ones with an id of their own go on beside the others."""
-    async with trio.open_nursery() as long_requests:
-        async for request in requests:
-            if request.id is not None and isinstance(request.request, LONG_REQUESTS):
-                long_requests.start_soon(_answer, link, room, peer, request)
-            else:
-                await _answer(link, room, peer, request)
+class _Worker:
+    """Answers the requests of one peer in their order.
 
+    Long ones with an id of their own go on beside the others. Running a cell, the most frequent
+    request, is begun in the reader's task when nothing is before it.
+    """
 
-async def _answer(link: Link, room: Room, peer: Peer, request: events.Request) -> None:
-    response = await answer(room, peer, request.request)
-    _respond(link, peer, response, request.id)
+    def __init__(self, link: Link, room: Room, peer: Peer) -> None:
+        self._link = link
+        self._room = room
+        self._peer = peer
+        self._unanswered = 0
+        # A request that finds the channel full waits, and with it the reading of this peer alone.
+        self._send, self._receive = trio.open_memory_channel[events.Request](_REQUESTS)
+
+    async def take(self, request: events.Request) -> None:
+        if not self._unanswered:
+            response = start_at_once(self._room, request.request)
+            if response is not None:
+                frame = self._link.protocol.send(events.Response(response, request.id))
+                self._peer.post_soon(frame)
+                return
+        self._unanswered += 1
+        await self._send.send(request)
+
+    async def run(self) -> None:
+        """Answer what was taken. Runs until cancelled."""
+        async with trio.open_nursery() as long_requests:
+            async for request in self._receive:
+                self._unanswered -= 1
+                if request.id is not None and isinstance(request.request, LONG_REQUESTS):
+                    long_requests.start_soon(self._answer, request)
+                else:
+                    self._unanswered += 1
+                    await self._answer(request)
+                    self._unanswered -= 1
+
+    async def _answer(self, request: events.Request) -> None:
+        response = await answer(self._room, self._peer, request.request)
+        _respond(self._link, self._peer, response, request.id)
 
 
 def _respond(link: Link, peer: Peer, response: Any, request_id: Any) -> None:

@@ -16,7 +16,7 @@ from runtimed.protocol.structures import CompletionItem, HistoryEntry
 from runtimed.rooms.peer import Peer
 from runtimed.rooms.room import Room
 
-__all__ = ["LONG_REQUESTS", "answer"]
+__all__ = ["LONG_REQUESTS", "answer", "start_at_once"]
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +52,22 @@ async def answer(room: Room, peer: Peer, request: Any) -> Any:
     except Exception as error:
         log.exception("request failed notebook=%s request=%r", room.notebook_id, request)
         return responses.Error(error=f"Internal error: {type(error).__name__}: {error}")
+
+
+def start_at_once(room: Room, request: Any) -> responses.CellQueued | None:
+    """Run a cell right away, if that is what is asked and nothing has to be waited for.
+
+    None for everything else: then `answer` is to do it.
+    """
+    if not isinstance(request, requests.ExecuteCell) or not room.has_kernel:
+        return None
+    if len(room.runner.queue) or not room.document.has_heads(list(request.heads or ())):
+        return None
+    try:
+        execution = room.runner.execute(request.cell_id)
+    except RuntimedError:
+        return None
+    return responses.CellQueued(cell_id=request.cell_id, execution_id=execution.id)
 
 
 async def _launch_kernel(room: Room, peer: Peer, request: requests.LaunchKernel) -> Any:

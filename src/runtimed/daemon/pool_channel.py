@@ -15,7 +15,6 @@ from runtimed.environments.pool import Pool
 from runtimed.errors import RemoteProtocolError, RuntimedError
 from runtimed.kernels.kernels import Kernels
 from runtimed.protocol import events, pool
-from runtimed.rooms.inspect import inspect_notebook
 from runtimed.rooms.rooms import Rooms
 
 __all__ = ["PoolService", "serve_pool", "serve_pool_state"]
@@ -106,6 +105,8 @@ async def _answer(service: PoolService, request: Any) -> Any:
         await service.kernels.flush()
         return pool.Flushed()
     if isinstance(request, pool.InspectNotebook):
+        from runtimed.rooms.inspect import inspect_notebook
+
         return await inspect_notebook(service.rooms, request.notebook_id)
     if isinstance(request, pool.ShutdownNotebook):
         found = await service.rooms.shutdown_notebook(request.notebook_id)

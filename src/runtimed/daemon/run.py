@@ -9,6 +9,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import trio
@@ -17,7 +18,7 @@ from runtimed import __version__
 from runtimed.blobs.server import BlobServer
 from runtimed.blobs.store import BlobStore
 from runtimed.daemon.config import Config, prepare_directories
-from runtimed.daemon.notebook_channel import Greeting
+from runtimed.daemon.greeting import Greeting
 from runtimed.daemon.pool_channel import PoolService
 from runtimed.daemon.server import ConnectionHandler, listening_socket, serve_unix
 from runtimed.daemon.singleton import DaemonInfo, hold_lock, now_text, write_info
@@ -25,7 +26,7 @@ from runtimed.environments.pool import Pool
 from runtimed.environments.uv_builder import UvBuilder
 from runtimed.kernels.kernels import Kernels
 from runtimed.kernels.registry import KernelRegistry
-from runtimed.rooms.room import RoomConfig
+from runtimed.rooms.config import RoomConfig
 from runtimed.rooms.rooms import Rooms
 
 __all__ = ["run"]
@@ -83,7 +84,7 @@ async def run(
             await edges.start(partial(serve_unix, listener, handler))
             with write_info(paths.info, _info(config, blob_port)):
                 log.info("daemon ready pid=%d socket=%s", os.getpid(), paths.socket)
-                gc.freeze()  # what start-up made stays: no collection need look at it again
+                edges.start_soon(_load_notebook_channel)
                 task_status.started(str(paths.socket))
                 await shutdown.wait()
             log.info("daemon stopping pid=%d", os.getpid())
@@ -96,6 +97,17 @@ async def _serving(service: Any) -> AsyncIterator[Any]:
     async with trio.open_nursery() as nursery:
         yield await nursery.start(service)
         nursery.cancel_scope.cancel()
+
+
+async def _load_notebook_channel() -> None:
+    """Import what notebooks need and the first answers do not, as long as nobody waits for it.
+
+    In a thread, so that connections are served meanwhile; the first notebook finds it done.
+    """
+    await trio.to_thread.run_sync(
+        import_module, "runtimed.daemon.notebook_channel", abandon_on_cancel=True
+    )
+    gc.freeze()  # what start-up made stays: no collection need look at it again
 
 
 async def _set_on_signal(signals: Any, shutdown: trio.Event) -> None:

@@ -15,8 +15,8 @@ import trio
 
 from runtimed.blobs.store import BlobStore
 from runtimed.daemon.blob_channel import serve_blobs
+from runtimed.daemon.greeting import Greeting
 from runtimed.daemon.link import Link, PeerStalled
-from runtimed.daemon.notebook_channel import Greeting, serve_notebook
 from runtimed.daemon.pool_channel import PoolService, serve_pool, serve_pool_state
 from runtimed.errors import RemoteProtocolError, leaves
 from runtimed.protocol import events, handshake
@@ -95,6 +95,9 @@ class ConnectionHandler:
         elif isinstance(hello, handshake.SettingsSync):
             raise RemoteProtocolError("the settings channel is not available in this version")
         else:
+            # Here and not above: pings and listings need none of it, see `daemon.run`.
+            from runtimed.daemon.notebook_channel import serve_notebook
+
             await serve_notebook(link, hello, self.service.rooms, self.greeting)
 
 

@@ -237,8 +237,8 @@ def _upgrade(raw: dict[str, Any], name: str) -> dict[str, Any]:
     if raw.get("nbformat", _FORMAT) == _FORMAT:
         raw = {**raw, "nbformat": 3}  # it has worksheets, whatever it says
     try:
-        node = nbformat.reader.reads(json.dumps(raw))  # type: ignore[no-untyped-call]
-        upgraded = nbformat.convert(node, _FORMAT)  # type: ignore[no-untyped-call]
+        node = nbformat.reader.reads(json.dumps(raw))
+        upgraded = nbformat.convert(node, _FORMAT)
     except Exception as error:
         raise NotebookUnreadable(
             f"{name}: can't be upgraded from nbformat {raw.get('nbformat')}: "

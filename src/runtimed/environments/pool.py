@@ -218,13 +218,14 @@ class Pool:
     # ------------------------------------------------------------------ the warmer
 
     async def run(self, *, task_status: trio.TaskStatus[Pool] = trio.TASK_STATUS_IGNORED) -> None:
-        """Keep the pool filled. Started once what an earlier daemon left has been looked at.
-        Runs until cancelled; builds in flight are then cancelled and leave nothing behind."""
+        """Keep the pool filled, first with what an earlier daemon left: who takes before that has
+        been looked at waits for it. Runs until cancelled; builds in flight are then cancelled and
+        leave nothing behind."""
         try:
-            await self._adopt_leftovers()
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
                 task_status.started(self)
+                await self._adopt_leftovers()
                 while True:
                     self._stir = trio.Event()
                     plan = self._state.plan(trio.current_time())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import signal
 import subprocess
@@ -86,6 +87,7 @@ class Kernel:
         self.spec = spec
         self.pid = 0
         self.started = False
+        self.last_busy = -math.inf  # when the kernel last said that it was at work
         self.language_info: dict[str, Any] = {}
         self._connection = connection
         self._context = context
@@ -328,6 +330,8 @@ class Kernel:
                 continue
             if channel == "iopub":
                 self._iopub_seen.set()
+                if message.msg_type == "status":
+                    self.last_busy = trio.current_time()
             elif (reply := self._replies.get(message.parent_id)) is not None:
                 reply.put(message)
                 continue

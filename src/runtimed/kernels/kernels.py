@@ -8,6 +8,7 @@ whole life, and rooms only ask.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,11 @@ log = logging.getLogger(__name__)
 #: Seconds between a warm kernel that failed to start and the next attempt.
 _RETRY = 30.0
 
+#: Seconds without a cell running after which a replacement is started, and the longest that cells
+#: which run one after another hold it up: they get the processor first.
+_QUIET = 0.3
+_LONGEST_WAIT = 5.0
+
 #: Seconds a warm kernel may take to move to its notebook's directory.
 _ADOPTION = 10.0
 
@@ -51,6 +57,7 @@ class Kernels:
         self._registry = registry
         self._pool = pool
         self.warm_target = warm_target
+        self._running: set[Kernel] = set()
         self._warm: list[Kernel] = []
         self._warming = 0
         self._retry_at = 0.0
@@ -135,6 +142,7 @@ class Kernels:
         self, kernel: Kernel, *, task_status: trio.TaskStatus[Kernel] = trio.TASK_STATUS_IGNORED
     ) -> None:
         """Run one kernel; an error after its start ends this kernel alone."""
+        self._running.add(kernel)
         try:
             await kernel.run(
                 on_process=lambda pid: self._registry.add(kernel.kernel_id, record_process(pid)),
@@ -146,6 +154,7 @@ class Kernels:
                 raise _start_failure(error) from error
             log.exception("kernel task failed kernel=%s", kernel.kernel_id)
         finally:
+            self._running.discard(kernel)
             self._registry.remove(kernel.kernel_id)
             if kernel in self._warm:
                 self._warm.remove(kernel)
@@ -174,15 +183,26 @@ class Kernels:
     async def _keep_warm(self) -> None:
         while True:
             self._wake = trio.Event()
-            now = trio.current_time()
             missing = self.warm_target - len(self._warm) - self._warming
-            ready = self._pool.status().available
-            if now >= self._retry_at:
-                for _ in range(min(missing, ready)):
-                    self._warming += 1
+            missing = min(missing, self._pool.status().available)
+            if missing > 0 and trio.current_time() >= self._retry_at:
+                await self._wait_quiet()
+                self._warming += missing
+                for _ in range(missing):
                     self._nursery.start_soon(self._warm_one)
-            with trio.move_on_after(max(0.0, self._retry_at - now) or float("inf")):
+                continue
+            retry = self._retry_at if self._retry_at > trio.current_time() else math.inf
+            with trio.move_on_at(retry):
                 await self._wake.wait()
+
+    async def _wait_quiet(self) -> None:
+        """Wait until no kernel has been at work for a moment, or for long enough."""
+        with trio.move_on_after(_LONGEST_WAIT):
+            while True:
+                last = max((kernel.last_busy for kernel in self._running), default=-math.inf)
+                if trio.current_time() >= last + _QUIET:
+                    return
+                await trio.sleep_until(last + _QUIET)
 
     async def _warm_one(self) -> None:
         try:

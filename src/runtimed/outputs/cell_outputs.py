@@ -19,6 +19,9 @@ __all__ = ["CellOutputs", "SetOutput", "Truncate"]
 _SEGMENT = 1024 * 1024
 """Characters from which on the finished text of a stream becomes an entry of its own."""
 
+_KEPT_OPEN = 65_536
+"""Characters up to which a stream stays open after the execution, for threads that print on."""
+
 _HUGE = 64 * 1024 * 1024
 """UTF-8 bytes of one append that are kept together."""
 
@@ -161,6 +164,12 @@ class CellOutputs:
             self._entries.clear()
             self._displays.clear()
             self._dirty.clear()
+
+    def finish(self) -> None:
+        """The execution has ended: let go of long text. More may still come, as a new entry."""
+        last = self._entries[-1] if self._entries else None
+        if last is not None and last.stream is not None and last.stream.size > _KEPT_OPEN:
+            self._finish(last)
 
     def emptied(self) -> None:
         """Somebody else has emptied the document's list: forget all, later outputs begin at 0."""

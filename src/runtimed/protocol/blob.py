@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import attrs
 
-from runtimed.protocol.spelling import Bare
+from runtimed.protocol.spelling import Bare, Wire
 
 __all__ = ["BlobRequest", "BlobResponse", "Failed", "GetPort", "Port", "Store", "Stored"]
 
 
-@attrs.frozen
-class Store:
+@attrs.frozen(eq=False, repr=False)
+class Store(Wire):
     """Store the bytes of the frame that follows."""
 
     media_type: str
@@ -25,22 +25,22 @@ class GetPort(Bare):
 BlobRequest = Store | GetPort
 
 
-@attrs.frozen
-class Stored:
+@attrs.frozen(eq=False, repr=False)
+class Stored(Wire):
     """The blob's name: 64 hex digits."""
 
     hash: str
 
 
-@attrs.frozen
-class Port:
+@attrs.frozen(eq=False, repr=False)
+class Port(Wire):
     """The blob server listens there, on 127.0.0.1."""
 
     port: int
 
 
-@attrs.frozen
-class Failed:
+@attrs.frozen(eq=False, repr=False)
+class Failed(Wire):
     """The request failed; the text is for people."""
 
     error: str

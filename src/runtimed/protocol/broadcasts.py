@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 from runtimed.protocol.progress import Phase
-from runtimed.protocol.spelling import NULL, SignedInt, strings
+from runtimed.protocol.spelling import NULL, SignedInt, Wire, strings
 from runtimed.protocol.structures import (
     CellSnapshot,
     CommSnapshot,
@@ -43,16 +43,16 @@ def comm_snapshots(comms: Iterable[CommSnapshot]) -> tuple[CommSnapshot, ...]:
     return tuple(comms)
 
 
-@attrs.frozen
-class KernelStatus:
+@attrs.frozen(eq=False, repr=False)
+class KernelStatus(Wire):
     """The kernel's state changed, because of that cell if there is one."""
 
     status: str
     cell_id: str | None = attrs.field(default=None, metadata=NULL)
 
 
-@attrs.frozen
-class ExecutionStarted:
+@attrs.frozen(eq=False, repr=False)
+class ExecutionStarted(Wire):
     """The kernel has begun with a cell."""
 
     cell_id: str
@@ -60,8 +60,8 @@ class ExecutionStarted:
     execution_id: str | None = None
 
 
-@attrs.frozen
-class Output:
+@attrs.frozen(eq=False, repr=False)
+class Output(Wire):
     """A cell has a new output, or a changed one at `output_index`.
 
     `output_json` is the manifest's hash; `manifest` the manifest itself as JSON text, so that
@@ -76,8 +76,8 @@ class Output:
     manifest: str | None = None
 
 
-@attrs.frozen
-class DisplayUpdate:
+@attrs.frozen(eq=False, repr=False)
+class DisplayUpdate(Wire):
     """An output that was displayed under an id has new content."""
 
     display_id: str
@@ -85,8 +85,8 @@ class DisplayUpdate:
     metadata: dict[str, Any]
 
 
-@attrs.frozen
-class ExecutionDone:
+@attrs.frozen(eq=False, repr=False)
+class ExecutionDone(Wire):
     """An execution has ended; `reason` says in words why one died with its kernel."""
 
     cell_id: str
@@ -95,30 +95,30 @@ class ExecutionDone:
     reason: str | None = None
 
 
-@attrs.frozen
-class QueueChanged:
+@attrs.frozen(eq=False, repr=False)
+class QueueChanged(Wire):
     """Ids of the running cell and of those that wait."""
 
     executing: str | None
     queued: tuple[str, ...] = attrs.field(converter=strings)
 
 
-@attrs.frozen
-class KernelError:
+@attrs.frozen(eq=False, repr=False)
+class KernelError(Wire):
     """The kernel died."""
 
     error: str
 
 
-@attrs.frozen
-class OutputsCleared:
+@attrs.frozen(eq=False, repr=False)
+class OutputsCleared(Wire):
     """A cell's outputs were emptied on request."""
 
     cell_id: str
 
 
-@attrs.frozen
-class Comm:
+@attrs.frozen(eq=False, repr=False)
+class Comm(Wire):
     """Widget traffic from the kernel; `content` is that of the Jupyter message."""
 
     msg_type: str
@@ -126,31 +126,31 @@ class Comm:
     buffers: tuple[bytes, ...] = attrs.field(default=(), converter=byte_strings)
 
 
-@attrs.frozen
-class CommSync:
+@attrs.frozen(eq=False, repr=False)
+class CommSync(Wire):
     """Every open widget channel, in order of creation, for a peer that has just joined."""
 
     comms: tuple[CommSnapshot, ...] = attrs.field(converter=comm_snapshots)
 
 
-@attrs.frozen
-class FileChanged:
+@attrs.frozen(eq=False, repr=False)
+class FileChanged(Wire):
     """The notebook file was edited by somebody else and merged; these are all the cells."""
 
     cells: tuple[CellSnapshot, ...] = attrs.field(converter=cell_snapshots)
     metadata: str | None = None
 
 
-@attrs.frozen
-class EnvProgress:
+@attrs.frozen(eq=False, repr=False)
+class EnvProgress(Wire):
     """An environment is being prepared."""
 
     env_type: str
     phase: Phase
 
 
-@attrs.frozen
-class EnvSyncState:
+@attrs.frozen(eq=False, repr=False)
+class EnvSyncState(Wire):
     """Whether the running environment still matches the notebook's dependencies."""
 
     in_sync: bool

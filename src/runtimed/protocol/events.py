@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from runtimed.protocol.spelling import Bare
+from runtimed.protocol.spelling import Bare, Wire
 
 if TYPE_CHECKING:  # a pool client needs none of the notebook's messages, nor their import time
     from runtimed.protocol.blob import BlobResponse as AnyBlobResponse
@@ -48,61 +48,61 @@ RequestId = int | str
 """Chosen by the client, echoed by the daemon; None stands for a peer that doesn't use ids."""
 
 
-@attrs.frozen
-class SyncMessage:
+@attrs.frozen(eq=False, repr=False)
+class SyncMessage(Wire):
     """One encoded Automerge sync message, on a notebook or settings channel."""
 
     data: bytes
 
 
-@attrs.frozen
-class PresenceMessage:
+@attrs.frozen(eq=False, repr=False)
+class PresenceMessage(Wire):
     """One presence body (CBOR), not looked into."""
 
     data: bytes
 
 
-@attrs.frozen
-class Request:
+@attrs.frozen(eq=False, repr=False)
+class Request(Wire):
     """A request on a notebook channel."""
 
     request: NotebookRequest
     id: RequestId | None = None
 
 
-@attrs.frozen
-class Response:
+@attrs.frozen(eq=False, repr=False)
+class Response(Wire):
     """The answer to a request on a notebook channel."""
 
     response: NotebookResponse
     id: RequestId | None = None
 
 
-@attrs.frozen
-class Broadcast:
+@attrs.frozen(eq=False, repr=False)
+class Broadcast(Wire):
     """A broadcast, as a client receives it. The daemon sends the bare broadcast."""
 
     broadcast: NotebookBroadcast
 
 
-@attrs.frozen
-class PoolRequest:
+@attrs.frozen(eq=False, repr=False)
+class PoolRequest(Wire):
     """A request on the pool channel."""
 
     request: AnyPoolRequest
     id: RequestId | None = None
 
 
-@attrs.frozen
-class PoolResponse:
+@attrs.frozen(eq=False, repr=False)
+class PoolResponse(Wire):
     """The answer to a request on the pool channel."""
 
     response: AnyPoolResponse
     id: RequestId | None = None
 
 
-@attrs.frozen
-class UnknownRequest:
+@attrs.frozen(eq=False, repr=False)
+class UnknownRequest(Wire):
     """A request this side can't do anything with.
 
     Answer with an error response (this id, this text) and go on: the connection is in order.
@@ -112,8 +112,8 @@ class UnknownRequest:
     error: str
 
 
-@attrs.frozen
-class StoreBlob:
+@attrs.frozen(eq=False, repr=False)
+class StoreBlob(Wire):
     """Store these bytes: two frames on the wire, one event here."""
 
     media_type: str
@@ -126,15 +126,15 @@ class GetBlobPort(Bare):
     __slots__ = ()
 
 
-@attrs.frozen
-class BlobResponse:
+@attrs.frozen(eq=False, repr=False)
+class BlobResponse(Wire):
     """An answer on the blob channel."""
 
     response: AnyBlobResponse
 
 
-@attrs.frozen
-class Ignored:
+@attrs.frozen(eq=False, repr=False)
+class Ignored(Wire):
     """A frame that means nothing in this direction, or a broadcast of a newer daemon.
 
     `kind` is the frame's type byte, None on channels without typed frames.

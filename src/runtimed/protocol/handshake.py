@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import attrs
 
-from runtimed.protocol.spelling import Bare
+from runtimed.protocol.spelling import Bare, Wire
 
 __all__ = [
     "PROTOCOL",
@@ -40,8 +40,8 @@ class SettingsSync(Bare):
     __slots__ = ()
 
 
-@attrs.frozen
-class NotebookSync:
+@attrs.frozen(eq=False, repr=False)
+class NotebookSync(Wire):
     """Join the room of that id, or create it. `initial_metadata` is JSON text."""
 
     notebook_id: str
@@ -62,15 +62,15 @@ class PoolStateSubscribe(Bare):
     __slots__ = ()
 
 
-@attrs.frozen
-class OpenNotebook:
+@attrs.frozen(eq=False, repr=False)
+class OpenNotebook(Wire):
     """Open or create a notebook file; the daemon derives the room's id from the path."""
 
     path: str
 
 
-@attrs.frozen
-class CreateNotebook:
+@attrs.frozen(eq=False, repr=False)
+class CreateNotebook(Wire):
     """A new untitled notebook, or one that was persisted under that id."""
 
     runtime: str
@@ -83,8 +83,8 @@ Handshake = (
 )
 
 
-@attrs.frozen
-class ProtocolCapabilities:
+@attrs.frozen(eq=False, repr=False)
+class ProtocolCapabilities(Wire):
     """Reply to NotebookSync. With an `error`, nothing else follows."""
 
     protocol: str = PROTOCOL
@@ -95,8 +95,8 @@ class ProtocolCapabilities:
     blob_root: str | None = None
 
 
-@attrs.frozen
-class NotebookConnectionInfo:
+@attrs.frozen(eq=False, repr=False)
+class NotebookConnectionInfo(Wire):
     """Reply to OpenNotebook and CreateNotebook. With an `error`, nothing else follows.
 
     `cell_count` is 0 while the file has still to be loaded.

@@ -10,7 +10,7 @@ from typing import Literal
 
 import attrs
 
-from runtimed.protocol.spelling import Bare
+from runtimed.protocol.spelling import Bare, Wire
 from runtimed.protocol.structures import CellSnapshot, KernelInfo, cell_snapshots
 
 __all__ = [
@@ -47,8 +47,8 @@ __all__ = [
 EnvType = Literal["uv", "conda"]
 
 
-@attrs.frozen
-class PooledEnv:
+@attrs.frozen(eq=False, repr=False)
+class PooledEnv(Wire):
     """A finished environment."""
 
     env_type: EnvType
@@ -56,8 +56,8 @@ class PooledEnv:
     python_path: str
 
 
-@attrs.frozen
-class PoolError:
+@attrs.frozen(eq=False, repr=False)
+class PoolError(Wire):
     """Why a pool can't be filled at the moment."""
 
     message: str
@@ -66,8 +66,8 @@ class PoolError:
     failed_package: str | None = None
 
 
-@attrs.frozen
-class PoolStats:
+@attrs.frozen(eq=False, repr=False)
+class PoolStats(Wire):
     """How full the pools are."""
 
     uv_available: int
@@ -82,8 +82,8 @@ class PoolStats:
     uv_warm_kernels_target: int | None = None
 
 
-@attrs.frozen
-class RoomInfo:
+@attrs.frozen(eq=False, repr=False)
+class RoomInfo(Wire):
     """One open notebook."""
 
     notebook_id: str
@@ -107,15 +107,15 @@ def room_infos(rooms: Iterable[RoomInfo]) -> tuple[RoomInfo, ...]:
 # Requests
 
 
-@attrs.frozen
-class Take:
+@attrs.frozen(eq=False, repr=False)
+class Take(Wire):
     """Take an environment out of the pool."""
 
     env_type: EnvType
 
 
-@attrs.frozen
-class Return:
+@attrs.frozen(eq=False, repr=False)
+class Return(Wire):
     """Give an environment back."""
 
     env: PooledEnv
@@ -145,8 +145,8 @@ class FlushPool(Bare):
     __slots__ = ()
 
 
-@attrs.frozen
-class InspectNotebook:
+@attrs.frozen(eq=False, repr=False)
+class InspectNotebook(Wire):
     """The cells of a live or persisted notebook."""
 
     notebook_id: str
@@ -158,8 +158,8 @@ class ListRooms(Bare):
     __slots__ = ()
 
 
-@attrs.frozen
-class ShutdownNotebook:
+@attrs.frozen(eq=False, repr=False)
+class ShutdownNotebook(Wire):
     """Close a room and stop its kernel, whoever is connected."""
 
     notebook_id: str
@@ -181,8 +181,8 @@ PoolRequest = (
 # Responses
 
 
-@attrs.frozen
-class Env:
+@attrs.frozen(eq=False, repr=False)
+class Env(Wire):
     """The environment taken."""
 
     env: PooledEnv
@@ -218,22 +218,22 @@ class Flushed(Bare):
     __slots__ = ()
 
 
-@attrs.frozen
-class Stats:
+@attrs.frozen(eq=False, repr=False)
+class Stats(Wire):
     """How full the pools are."""
 
     stats: PoolStats
 
 
-@attrs.frozen
-class Error:
+@attrs.frozen(eq=False, repr=False)
+class Error(Wire):
     """The request failed; the text is for people."""
 
     message: str
 
 
-@attrs.frozen
-class NotebookState:
+@attrs.frozen(eq=False, repr=False)
+class NotebookState(Wire):
     """A notebook's cells; `source` is `live_room` or `persisted_file`."""
 
     notebook_id: str
@@ -242,15 +242,15 @@ class NotebookState:
     kernel_info: KernelInfo | None
 
 
-@attrs.frozen
-class RoomsList:
+@attrs.frozen(eq=False, repr=False)
+class RoomsList(Wire):
     """Every open notebook."""
 
     rooms: tuple[RoomInfo, ...] = attrs.field(converter=room_infos)
 
 
-@attrs.frozen
-class NotebookShutdown:
+@attrs.frozen(eq=False, repr=False)
+class NotebookShutdown(Wire):
     """Whether there was such a room."""
 
     found: bool
@@ -271,8 +271,8 @@ PoolResponse = (
 )
 
 
-@attrs.frozen
-class PoolState:
+@attrs.frozen(eq=False, repr=False)
+class PoolState(Wire):
     """The pools' errors, sent to subscribers at once and on every change."""
 
     uv_error: PoolError | None

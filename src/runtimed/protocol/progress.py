@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import attrs
 
-from runtimed.protocol.spelling import Bare, strings
+from runtimed.protocol.spelling import Bare, Wire, strings
 
 __all__ = [
     "CacheHit",
@@ -28,59 +28,59 @@ __all__ = [
 ]
 
 
-@attrs.frozen
-class Starting:
+@attrs.frozen(eq=False, repr=False)
+class Starting(Wire):
     """An environment with that fingerprint is wanted."""
 
     env_hash: str
 
 
-@attrs.frozen
-class CacheHit:
+@attrs.frozen(eq=False, repr=False)
+class CacheHit(Wire):
     """It exists already."""
 
     env_path: str
 
 
-@attrs.frozen
-class FetchingRepodata:
+@attrs.frozen(eq=False, repr=False)
+class FetchingRepodata(Wire):
     """Asking the channels what they offer."""
 
     channels: tuple[str, ...] = attrs.field(converter=strings)
 
 
-@attrs.frozen
-class RepodataComplete:
+@attrs.frozen(eq=False, repr=False)
+class RepodataComplete(Wire):
     """The channels have answered."""
 
     record_count: int
     elapsed_ms: int
 
 
-@attrs.frozen
-class Solving:
+@attrs.frozen(eq=False, repr=False)
+class Solving(Wire):
     """Working out which packages go together."""
 
     spec_count: int
 
 
-@attrs.frozen
-class SolveComplete:
+@attrs.frozen(eq=False, repr=False)
+class SolveComplete(Wire):
     """The packages are known."""
 
     package_count: int
     elapsed_ms: int
 
 
-@attrs.frozen
-class Installing:
+@attrs.frozen(eq=False, repr=False)
+class Installing(Wire):
     """Installation of that many packages begins."""
 
     total: int
 
 
-@attrs.frozen
-class DownloadProgress:
+@attrs.frozen(eq=False, repr=False)
+class DownloadProgress(Wire):
     """Packages are being downloaded; `bytes_total` is None while it isn't known."""
 
     completed: int
@@ -91,8 +91,8 @@ class DownloadProgress:
     bytes_per_second: float
 
 
-@attrs.frozen
-class LinkProgress:
+@attrs.frozen(eq=False, repr=False)
+class LinkProgress(Wire):
     """Packages are being put into the environment."""
 
     completed: int
@@ -100,8 +100,8 @@ class LinkProgress:
     current_package: str
 
 
-@attrs.frozen
-class InstallComplete:
+@attrs.frozen(eq=False, repr=False)
+class InstallComplete(Wire):
     """Everything is installed."""
 
     elapsed_ms: int
@@ -113,23 +113,23 @@ class CreatingVenv(Bare):
     __slots__ = ()
 
 
-@attrs.frozen
-class InstallingPackages:
+@attrs.frozen(eq=False, repr=False)
+class InstallingPackages(Wire):
     """These requirements are being installed."""
 
     packages: tuple[str, ...] = attrs.field(converter=strings)
 
 
-@attrs.frozen
-class Ready:
+@attrs.frozen(eq=False, repr=False)
+class Ready(Wire):
     """The environment can be used. Ends a sequence."""
 
     env_path: str
     python_path: str
 
 
-@attrs.frozen
-class Error:
+@attrs.frozen(eq=False, repr=False)
+class Error(Wire):
     """It could not be made. Ends a sequence."""
 
     message: str

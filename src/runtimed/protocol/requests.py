@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from runtimed.protocol.spelling import NULL, Bare, SignedInt
+from runtimed.protocol.spelling import NULL, Bare, SignedInt, Wire
 from runtimed.protocol.structures import optional_strings
 
 __all__ = [
@@ -40,8 +40,8 @@ __all__ = [
 ]
 
 
-@attrs.frozen
-class LaunchKernel:
+@attrs.frozen(eq=False, repr=False)
+class LaunchKernel(Wire):
     """Start a kernel; `auto` or an empty string leaves the choice to the daemon."""
 
     kernel_type: str
@@ -49,24 +49,24 @@ class LaunchKernel:
     notebook_path: str | None = attrs.field(default=None, metadata=NULL)
 
 
-@attrs.frozen
-class QueueCell:
+@attrs.frozen(eq=False, repr=False)
+class QueueCell(Wire):
     """Run the given text under that cell's id. Deprecated: it bypasses the document."""
 
     cell_id: str
     code: str
 
 
-@attrs.frozen
-class ExecuteCell:
+@attrs.frozen(eq=False, repr=False)
+class ExecuteCell(Wire):
     """Run a cell. Its source is read once the daemon's document contains these heads."""
 
     cell_id: str
     heads: tuple[str, ...] | None = attrs.field(default=None, converter=optional_strings)
 
 
-@attrs.frozen
-class ClearOutputs:
+@attrs.frozen(eq=False, repr=False)
+class ClearOutputs(Wire):
     """Empty a cell's outputs and its execution count."""
 
     cell_id: str
@@ -96,22 +96,22 @@ class GetQueueState(Bare):
     __slots__ = ()
 
 
-@attrs.frozen
-class RunAllCells:
+@attrs.frozen(eq=False, repr=False)
+class RunAllCells(Wire):
     """Queue every code cell in document order."""
 
     heads: tuple[str, ...] | None = attrs.field(default=None, converter=optional_strings)
 
 
-@attrs.frozen
-class SendComm:
+@attrs.frozen(eq=False, repr=False)
+class SendComm(Wire):
     """Pass a whole Jupyter widget message to the kernel."""
 
     message: dict[str, Any]
 
 
-@attrs.frozen
-class GetHistory:
+@attrs.frozen(eq=False, repr=False)
+class GetHistory(Wire):
     """Search the kernel's history; no pattern matches everything."""
 
     pattern: str | None
@@ -119,24 +119,24 @@ class GetHistory:
     unique: bool
 
 
-@attrs.frozen
-class Complete:
+@attrs.frozen(eq=False, repr=False)
+class Complete(Wire):
     """Complete code at a cursor position, counted in code points."""
 
     code: str
     cursor_pos: int
 
 
-@attrs.frozen
-class SaveNotebook:
+@attrs.frozen(eq=False, repr=False)
+class SaveNotebook(Wire):
     """Write the notebook file, to its own place or to an absolute path."""
 
     format_cells: bool
     path: str | None = None
 
 
-@attrs.frozen
-class CloneNotebook:
+@attrs.frozen(eq=False, repr=False)
+class CloneNotebook(Wire):
     """Write a copy to an absolute path."""
 
     path: str
@@ -154,15 +154,15 @@ class GetDocBytes(Bare):
     __slots__ = ()
 
 
-@attrs.frozen
-class GetRawMetadata:
+@attrs.frozen(eq=False, repr=False)
+class GetRawMetadata(Wire):
     """A string of the document's metadata."""
 
     key: str
 
 
-@attrs.frozen
-class SetRawMetadata:
+@attrs.frozen(eq=False, repr=False)
+class SetRawMetadata(Wire):
     """Write a string into the document's metadata."""
 
     key: str
@@ -175,8 +175,8 @@ class GetMetadataSnapshot(Bare):
     __slots__ = ()
 
 
-@attrs.frozen
-class SetMetadataSnapshot:
+@attrs.frozen(eq=False, repr=False)
+class SetMetadataSnapshot(Wire):
     """Replace the notebook's metadata by this JSON text."""
 
     snapshot: str
@@ -188,8 +188,8 @@ class GetHeads(Bare):
     __slots__ = ()
 
 
-@attrs.frozen
-class LeaveNotebook:
+@attrs.frozen(eq=False, repr=False)
+class LeaveNotebook(Wire):
     """Announce the end of this connection; the only peer may have the kernel stopped first."""
 
     stop_kernel: bool

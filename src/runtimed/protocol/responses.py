@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import attrs
 
-from runtimed.protocol.spelling import Bare, called, strings
+from runtimed.protocol.spelling import Bare, Wire, called, strings
 from runtimed.protocol.structures import CompletionItem, HistoryEntry, LaunchedEnvConfig
 
 __all__ = [
@@ -49,8 +49,8 @@ def completion_items(items: Iterable[CompletionItem]) -> tuple[CompletionItem, .
     return tuple(items)
 
 
-@attrs.frozen
-class KernelLaunched:
+@attrs.frozen(eq=False, repr=False)
+class KernelLaunched(Wire):
     """A kernel was started."""
 
     kernel_type: str
@@ -58,8 +58,8 @@ class KernelLaunched:
     launched_config: LaunchedEnvConfig
 
 
-@attrs.frozen
-class KernelAlreadyRunning:
+@attrs.frozen(eq=False, repr=False)
+class KernelAlreadyRunning(Wire):
     """A kernel runs already, whatever was asked for."""
 
     kernel_type: str
@@ -67,16 +67,16 @@ class KernelAlreadyRunning:
     launched_config: LaunchedEnvConfig
 
 
-@attrs.frozen
-class CellQueued:
+@attrs.frozen(eq=False, repr=False)
+class CellQueued(Wire):
     """The cell waits or runs; its end will be announced under the execution's id."""
 
     cell_id: str
     execution_id: str | None = None
 
 
-@attrs.frozen
-class OutputsCleared:
+@attrs.frozen(eq=False, repr=False)
+class OutputsCleared(Wire):
     """The cell has no outputs any more."""
 
     cell_id: str
@@ -112,8 +112,8 @@ class MetadataSet(Bare):
     __slots__ = ()
 
 
-@attrs.frozen
-class KernelInfo:
+@attrs.frozen(eq=False, repr=False)
+class KernelInfo(Wire):
     """The room's kernel; `status` is `not_started` when there is none."""
 
     kernel_type: str | None
@@ -121,52 +121,52 @@ class KernelInfo:
     status: str
 
 
-@attrs.frozen
-class QueueState:
+@attrs.frozen(eq=False, repr=False)
+class QueueState(Wire):
     """Ids of the running cell and of those that wait."""
 
     executing: str | None
     queued: tuple[str, ...] = attrs.field(converter=strings)
 
 
-@attrs.frozen
-class AllCellsQueued:
+@attrs.frozen(eq=False, repr=False)
+class AllCellsQueued(Wire):
     """How many code cells were queued, and the execution of each (by cell id)."""
 
     count: int
     executions: dict[str, str] | None = None
 
 
-@attrs.frozen
-class NotebookSaved:
+@attrs.frozen(eq=False, repr=False)
+class NotebookSaved(Wire):
     """The absolute path that was written."""
 
     path: str
 
 
-@attrs.frozen
-class NotebookCloned:
+@attrs.frozen(eq=False, repr=False)
+class NotebookCloned(Wire):
     """The absolute path that was written."""
 
     path: str
 
 
-@attrs.frozen
-class Error:
+@attrs.frozen(eq=False, repr=False)
+class Error(Wire):
     """The request failed; the text is for people."""
 
     error: str
 
 
-@attrs.frozen
-class HistoryResult:
+@attrs.frozen(eq=False, repr=False)
+class HistoryResult(Wire):
     """What the kernel remembers."""
 
     entries: tuple[HistoryEntry, ...] = attrs.field(converter=history_entries)
 
 
-@attrs.frozen
-class CompletionResult:
+@attrs.frozen(eq=False, repr=False)
+class CompletionResult(Wire):
     """Completions for the text between two positions, in code points."""
 
     items: tuple[CompletionItem, ...] = attrs.field(converter=completion_items)
@@ -174,58 +174,58 @@ class CompletionResult:
     cursor_end: int
 
 
-@attrs.frozen
-class SyncEnvironmentStarted:
+@attrs.frozen(eq=False, repr=False)
+class SyncEnvironmentStarted(Wire):
     """Defined by the protocol, never sent."""
 
     packages: tuple[str, ...] = attrs.field(converter=strings)
 
 
-@attrs.frozen
-class SyncEnvironmentComplete:
+@attrs.frozen(eq=False, repr=False)
+class SyncEnvironmentComplete(Wire):
     """These packages were installed into the running environment."""
 
     synced_packages: tuple[str, ...] = attrs.field(converter=strings)
 
 
-@attrs.frozen
-class SyncEnvironmentFailed:
+@attrs.frozen(eq=False, repr=False)
+class SyncEnvironmentFailed(Wire):
     """The running environment could not be brought in line."""
 
     error: str
     needs_restart: bool
 
 
-@attrs.frozen
-class DocBytes:
+@attrs.frozen(eq=False, repr=False)
+class DocBytes(Wire):
     """The saved document; on the wire `bytes`, an array of integers."""
 
     data: bytes = attrs.field(metadata=called("bytes"))
 
 
-@attrs.frozen
-class RawMetadata:
+@attrs.frozen(eq=False, repr=False)
+class RawMetadata(Wire):
     """The string, or None when there is none under that key."""
 
     value: str | None
 
 
-@attrs.frozen
-class MetadataSnapshot:
+@attrs.frozen(eq=False, repr=False)
+class MetadataSnapshot(Wire):
     """JSON text, or None while the notebook has no metadata."""
 
     snapshot: str | None
 
 
-@attrs.frozen
-class Heads:
+@attrs.frozen(eq=False, repr=False)
+class Heads(Wire):
     """Heads of the daemon's document, as hex strings."""
 
     heads: tuple[str, ...] = attrs.field(converter=strings)
 
 
-@attrs.frozen
-class LeftNotebook:
+@attrs.frozen(eq=False, repr=False)
+class LeftNotebook(Wire):
     """The connection may be closed now."""
 
     kernel_stopped: bool

@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from runtimed.protocol.spelling import OMIT_EMPTY, SignedInt, strings
+from runtimed.protocol.spelling import OMIT_EMPTY, SignedInt, Wire, strings
 
 __all__ = [
     "CellSnapshot",
@@ -32,8 +32,8 @@ def optional_strings(values: Iterable[str] | None) -> tuple[str, ...] | None:
     return None if values is None else tuple(values)
 
 
-@attrs.frozen
-class DenoLaunchedConfig:
+@attrs.frozen(eq=False, repr=False)
+class DenoLaunchedConfig(Wire):
     """What a Deno kernel was started with."""
 
     permissions: tuple[str, ...] = attrs.field(default=(), converter=strings)
@@ -42,8 +42,8 @@ class DenoLaunchedConfig:
     flexible_npm_imports: bool = True
 
 
-@attrs.frozen
-class LaunchedEnvConfig:
+@attrs.frozen(eq=False, repr=False)
+class LaunchedEnvConfig(Wire):
     """What a kernel's environment was made from, for noticing drift later."""
 
     uv_deps: tuple[str, ...] | None = attrs.field(default=None, converter=optional_strings)
@@ -55,8 +55,8 @@ class LaunchedEnvConfig:
     launch_id: str | None = None
 
 
-@attrs.frozen
-class EnvSyncDiff:
+@attrs.frozen(eq=False, repr=False)
+class EnvSyncDiff(Wire):
     """How the notebook's dependencies differ from those its kernel was launched with."""
 
     added: tuple[str, ...] = attrs.field(default=(), converter=strings)
@@ -65,8 +65,8 @@ class EnvSyncDiff:
     deno_changed: bool = False
 
 
-@attrs.frozen
-class CellSnapshot:
+@attrs.frozen(eq=False, repr=False)
+class CellSnapshot(Wire):
     """A cell as it stands in the document; its count is a decimal number or the word null."""
 
     id: str
@@ -89,8 +89,8 @@ def byte_strings(values: Iterable[bytes]) -> tuple[bytes, ...]:
     return tuple(values)
 
 
-@attrs.frozen
-class CommSnapshot:
+@attrs.frozen(eq=False, repr=False)
+class CommSnapshot(Wire):
     """One open widget channel, with its state merged so far."""
 
     comm_id: str
@@ -103,8 +103,8 @@ class CommSnapshot:
     )
 
 
-@attrs.frozen
-class CompletionItem:
+@attrs.frozen(eq=False, repr=False)
+class CompletionItem(Wire):
     """One completion."""
 
     label: str
@@ -113,8 +113,8 @@ class CompletionItem:
     source: str | None = None
 
 
-@attrs.frozen
-class HistoryEntry:
+@attrs.frozen(eq=False, repr=False)
+class HistoryEntry(Wire):
     """One input the kernel remembers."""
 
     session: SignedInt
@@ -122,8 +122,8 @@ class HistoryEntry:
     source: str
 
 
-@attrs.frozen
-class KernelInfo:
+@attrs.frozen(eq=False, repr=False)
+class KernelInfo(Wire):
     """The kernel of a live room, as far as it is known."""
 
     kernel_type: str | None

@@ -1,8 +1,8 @@
-"""The file of one room's document: a saved base with change chunks appended behind it.
+"""The file of one room's document: change chunks, appended as they come.
 
-Appending costs what is new; now and then the file is rewritten compactly. A tail that a crash cut
-is cut off again when loading, and a file that is no document is kept aside. Whatever touches the
-disk runs in a thread; the document itself never leaves the Trio thread.
+Appending costs what is new; now and then a thread rewrites the file compactly. A tail that a crash
+cut is cut off again when loading, and a file that is no document is kept aside. Whatever touches
+the disk runs in a thread; the document itself never leaves the Trio thread.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import orjson
 import trio
 
 from runtimed.document.actors import daemon_actor
+from runtimed.document.compaction import compacted
 from runtimed.document.notebook import NotebookDocument
 from runtimed.document.storage import split_chunks
 from runtimed.errors import DocumentUnreadable, RuntimedError
@@ -131,6 +132,7 @@ class DocumentFile:
         """Rename the file so that a new one can begin, keeping earlier ones that were put aside."""
         await trio.to_thread.run_sync(_keep_aside, self._path, why, limiter=self._limiter)
         self._saved_heads = None
+        self._base = self._size = 0
 
     async def remove(self) -> None:
         def remove() -> None:
@@ -138,6 +140,8 @@ class DocumentFile:
             self._state_path.unlink(missing_ok=True)
 
         await trio.to_thread.run_sync(remove, limiter=self._limiter)
+        self._saved_heads = None
+        self._base = self._size = 0
 
     async def save(self, document: NotebookDocument) -> None:
         """Bring the file up to the document as it is now.
@@ -147,17 +151,14 @@ class DocumentFile:
         heads = document.heads
         if heads == self._saved_heads:
             return
-        if self._saved_heads is None or self._size - self._base > max(_COMPACT_AT, self._base):
-            data = document.save()
-            await trio.to_thread.run_sync(_replace, self._path, data, limiter=self._limiter)
-            self._base = self._size = len(data)
-        else:
-            data = document.changes_since(self._saved_heads)
-            await trio.to_thread.run_sync(
-                _append, self._path, self._size, data, limiter=self._limiter
-            )
-            self._size += len(data)
+        data = document.changes_since(self._saved_heads or [])
+        await trio.to_thread.run_sync(_append, self._path, self._size, data, limiter=self._limiter)
+        self._size += len(data)
         self._saved_heads = heads
+        if self._size - self._base > max(_COMPACT_AT, self._base):
+            self._base = self._size = await trio.to_thread.run_sync(
+                _compact, self._path, limiter=self._limiter
+            )
 
     async def load_state(self) -> SavedState:
         data = await trio.to_thread.run_sync(_read, self._state_path, limiter=self._limiter)
@@ -185,11 +186,19 @@ def _read(path: Path) -> bytes | None:
 
 def _append(path: Path, size: int, data: bytes) -> None:
     """Append behind `size` bytes; what a failed append left behind those is cut off first."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.truncate(size)
         file.seek(size)
         file.write(data)
+
+
+def _compact(path: Path) -> int:
+    """Rewrite a document's file compactly; its new size."""
+    data = compacted(path.read_bytes())
+    _replace(path, data)
+    return len(data)
 
 
 def _replace(path: Path, data: bytes) -> None:

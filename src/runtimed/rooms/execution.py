@@ -100,8 +100,7 @@ class CellRunner:
         self._dirty: dict[str, _Run] = {}
         self._displays = DisplayIndex()
         self._gathered: list[broadcasts.NotebookBroadcast] = []
-        self._due = math.inf
-        self._schedule_changed = trio.Event()
+        self._publication = trio.CancelScope()  # its deadline is when to publish; see run_publisher
 
     # ------------------------------------------------------------------ requests
 
@@ -235,8 +234,7 @@ class CellRunner:
                 reason=command.reason,
             )
         )
-        self._due = -math.inf
-        self._schedule_changed.set()
+        self._publish_by(-math.inf)
 
     def _queue_changed(self) -> None:
         executing = self.queue.executing
@@ -368,6 +366,7 @@ class CellRunner:
         run.done = True
         self._current = None
         self._flush(run)
+        run.outputs.finish()
         ok = not run.failed
         commands = self.queue.ended(
             run.execution.id, ok=ok, stop=not ok and not self._may_fail(run.execution.cell_id)
@@ -391,9 +390,7 @@ class CellRunner:
     def _gather(self, message: broadcasts.NotebookBroadcast) -> None:
         """Keep a broadcast until the next publication."""
         self._gathered.append(message)
-        if self._due == math.inf:
-            self._due = trio.current_time() + _GATHER_NEWS
-            self._schedule_changed.set()
+        self._publish_by(trio.current_time() + _GATHER_NEWS)
 
     def _changed(self, run: _Run) -> None:
         """A run has new output. Growth of a published stream waits longer than anything new."""
@@ -401,22 +398,25 @@ class CellRunner:
         due = trio.current_time() + _GATHER
         if run.outputs.only_grown:
             due = max(due, run.next_stream)
-        if due < self._due:
-            self._due = due
-            self._schedule_changed.set()
+        self._publish_by(due)
+
+    def _publish_by(self, due: float) -> None:
+        # Moving a deadline wakes nobody: a cell that ends before it costs no task switch.
+        if due < self._publication.deadline:
+            self._publication.deadline = due
 
     async def run_publisher(self) -> None:
         """Publish when it is due. Runs until cancelled."""
         while True:
-            self._schedule_changed = trio.Event()
-            with trio.move_on_at(self._due):
-                await self._schedule_changed.wait()
-                continue
+            with self._publication:
+                await trio.sleep_forever()
+            self._publication = trio.CancelScope()
             self.publish()
 
     def publish(self) -> None:
         """Write gathered outputs to the document, then hand the broadcasts to the peers."""
-        self._due = math.inf
+        if not self._publication.cancel_called:
+            self._publication.deadline = math.inf
         for run in list(self._dirty.values()):
             self._flush(run)
         gathered, self._gathered = self._gathered, []

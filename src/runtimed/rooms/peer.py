@@ -23,6 +23,9 @@ OUTBOX_FRAMES = 20_000
 #: Seconds within which a peer's changes are acknowledged, if nothing else is sent before.
 _ANSWER_WITHIN = 0.05
 
+#: Seconds within which something that announces more is written, if that does not come before.
+_FOLLOWED_WITHIN = 0.006
+
 
 class Peer:
     """One connection to a room."""
@@ -50,7 +53,11 @@ class Peer:
     def owe_answer(self) -> None:
         """The peer sent changes. What it is owed is no news, and may travel with some."""
         self.behind = True
-        self._patience.deadline = min(self._patience.deadline, trio.current_time() + _ANSWER_WITHIN)
+        self._write_by(trio.current_time() + _ANSWER_WITHIN)
+
+    def _write_by(self, due: float) -> None:
+        if due < self._patience.deadline:
+            self._patience.deadline = due
 
     def post(self, frames: Iterable[bytes]) -> None:
         """Put complete frames in the outbox. A peer that lets too many wait is dropped."""
@@ -61,6 +68,14 @@ class Peer:
             self.overrun = True
             self._outbox.clear()
         self._work.set()
+
+    def post_soon(self, frame: bytes) -> None:
+        """Post a frame that need not wake the peer at once: more is about to follow it."""
+        waiting = self._work.is_set()
+        self._outbox.append(frame)
+        self._size += len(frame)
+        if not waiting:
+            self._write_by(trio.current_time() + _FOLLOWED_WITHIN)
 
     def dismiss(self, reason: str) -> None:
         """The room is gone: the connection is to end, and this is what the peer is told."""

@@ -9,24 +9,24 @@ from __future__ import annotations
 import logging
 import math
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import attrs
 import orjson
 import trio
 
 from runtimed.blobs.store import BlobStore
 from runtimed.document.actors import daemon_actor
 from runtimed.document.new_notebook import fill_new_notebook
-from runtimed.document.notebook import NotebookDocument
+from runtimed.document.notebook import NewCell, NotebookDocument
 from runtimed.errors import KernelDied, RuntimedError, leaves
 from runtimed.kernels.kernels import Kernels
 from runtimed.outputs.manifest import MANIFEST_MEDIA_TYPE
 from runtimed.protocol import broadcasts, pool
 from runtimed.protocol.connection import encode_broadcast
 from runtimed.protocol.structures import LaunchedEnvConfig
+from runtimed.rooms.config import RoomConfig
 from runtimed.rooms.document_file import DocumentFile, SavedState, SaveSchedule
 from runtimed.rooms.environment_choice import choose_env_source, declared_dependencies
 from runtimed.rooms.execution import CellRunner, LaunchedKernel
@@ -44,17 +44,12 @@ _SAVE_LONGEST = 0.4
 #: Seconds between two attempts to write while the disk refuses.
 _SAVE_RETRY = 2.0
 
-#: Cells put into the document before other tasks get their turn.
-_LOAD_BATCH = 50
+#: Seconds for each of the two steps of the last save: blobs, document.
+_LAST_SAVE = 1.0
 
-
-@attrs.frozen
-class RoomConfig:
-    """What all rooms share. `keep_alive` is in seconds."""
-
-    documents: Path
-    notebooks: Path
-    keep_alive: float = 30.0
+#: Cells, or characters in them, put into the document before other tasks get their turn.
+_LOAD_CELLS = 50
+_LOAD_CHARACTERS = 10_000
 
 
 class Room:
@@ -224,8 +219,8 @@ class Room:
             for blob in manifest.blobs:
                 self._blobs.put_nowait(blob.data, blob.media_type, blob.hash)
             self._blobs.put_nowait(manifest.json, MANIFEST_MEDIA_TYPE, manifest.hash)
-        for start in range(0, len(loaded.cells), _LOAD_BATCH):
-            self.document.load_cells(loaded.cells[start : start + _LOAD_BATCH])
+        for batch in _batches(loaded.cells):
+            self.document.load_cells(batch)
             self.document_changed()
             await trio.lowlevel.checkpoint()
         self.document.set_metadata_snapshot(loaded.snapshot)
@@ -451,8 +446,11 @@ class Room:
             self.ending = True
             for peer in self.peers:
                 peer.dismiss("The notebook was closed")
-            with trio.move_on_after(5, shield=True):
-                await self._save()
+            # Blobs first, but a disk that refuses those must not cost the document.
+            with trio.move_on_after(_LAST_SAVE, shield=True):
+                await self._blobs_on_disk()
+            with trio.move_on_after(_LAST_SAVE, shield=True):
+                await self._save_document()
             self._loaded.set()
             self._ended.set()
 
@@ -496,10 +494,17 @@ class Room:
 
     async def _save(self) -> bool:
         """Write what is new. Blobs go first: a document on disk must not name what is not."""
+        await self._blobs_on_disk()
+        return await self._save_document()
+
+    async def _blobs_on_disk(self) -> None:
+        if self._schedule.due() != math.inf:
+            await self._blobs.flushed()
+
+    async def _save_document(self) -> bool:
         if self._schedule.due() == math.inf:
             return True
         try:
-            await self._blobs.flushed()
             self._schedule.saved()
             await self._file.save(self.document)
         except OSError as error:
@@ -510,6 +515,19 @@ class Room:
             self._schedule.changed(trio.current_time())
             raise
         return True
+
+
+def _batches(cells: Sequence[NewCell]) -> Iterator[list[NewCell]]:
+    batch: list[NewCell] = []
+    characters = 0
+    for cell in cells:
+        batch.append(cell)
+        characters += len(cell.source)
+        if len(batch) >= _LOAD_CELLS or characters >= _LOAD_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
 
 
 class _Launch:

@@ -1,6 +1,7 @@
 """The table of rooms: found or created once per id, each a task in one nursery.
 
-Looking up never waits for a room's work; creating waits for that id alone.
+Looking up never waits for a room's work; creating waits for that id alone. What a room is made of
+(documents, outputs, messages) is imported with the first one: the daemon answers sooner.
 """
 
 from __future__ import annotations
@@ -10,18 +11,21 @@ import os
 import stat
 import uuid
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import trio
 
 from runtimed.blobs.store import BlobStore
-from runtimed.document.notebook import NotebookDocument
 from runtimed.errors import NotebookUnreadable, RuntimedError, leaves
 from runtimed.kernels.kernels import Kernels
 from runtimed.protocol import pool
-from runtimed.rooms.document_file import DocumentFile
-from runtimed.rooms.notebook_file import LoadedNotebook, read_notebook
-from runtimed.rooms.peer import Peer
-from runtimed.rooms.room import Room, RoomConfig
+from runtimed.rooms.config import RoomConfig
+
+if TYPE_CHECKING:
+    from runtimed.document.notebook import NotebookDocument
+    from runtimed.rooms.notebook_file import LoadedNotebook
+    from runtimed.rooms.peer import Peer
+    from runtimed.rooms.room import Room
 
 __all__ = ["Rooms"]
 
@@ -63,6 +67,8 @@ class Rooms:
 
     async def read_saved(self, notebook_id: str) -> tuple[NotebookDocument | None, Path]:
         """The saved document of a notebook that is not open, and where it would lie."""
+        from runtimed.rooms.document_file import DocumentFile
+
         file = DocumentFile(self._config.documents, notebook_id, self._disk)
         return await file.peek(), file.path
 
@@ -147,6 +153,9 @@ class Rooms:
 
     async def _create(self, notebook_id: str, path: Path | None) -> tuple[Room, Peer]:
         """A new room, with its first peer in it: an empty one might end again at once."""
+        from runtimed.rooms.notebook_file import read_notebook
+        from runtimed.rooms.room import Room
+
         room = Room(
             notebook_id,
             path,
