@@ -75,6 +75,7 @@ class _Run:
     outputs: CellOutputs
     count: int | None = None
     count_written: bool = False
+    announced: bool = False
     started: bool = False
     idle: bool = False
     replied: bool = False
@@ -123,6 +124,7 @@ class CellRunner:
         """Drop what waits and interrupt what runs."""
         self._carry_out(self.queue.interrupted())
         self._queue_changed()
+        self.publish()
         run = self._current
         if run is None or run.done or self.kernel is None:
             return
@@ -198,14 +200,24 @@ class CellRunner:
 
     # ------------------------------------------------------------------ what the queue says
 
-    def _carry_out(self, commands: list[Command]) -> None:
+    def _carry_out(self, commands: list[Command], ended: _Run | None = None) -> None:
+        """Do what the queue says. Starts go first: the kernel works while the rest is written."""
         pending = list(commands)
+        finished: list[Finish] = []
         while pending:
             command = pending.pop(0)
             if isinstance(command, Start):
                 pending += self._start(command.execution)
             else:
-                self._finish(command)
+                finished.append(command)
+        if ended is not None:
+            self._flush(ended)
+            ended.outputs.finish()
+        for command in finished:
+            self._finish(command)
+        if self._current is not None and not self._current.announced:
+            self._current.announced = True
+            self._set_status("busy", self._current.execution.cell_id)
 
     def _start(self, execution: Execution) -> list[Command]:
         assert self.kernel is not None
@@ -219,10 +231,12 @@ class CellRunner:
             return []  # the end of the kernel is about to be noticed, with everything that waits
         if (last := self._last_of_cell.get(execution.cell_id)) is not None:
             self._runs.pop(last, None)
-        self._current = self._runs[msg_id] = _Run(execution, CellOutputs(stale))
+        # Help is shown by the reply; anything else has been said when the kernel is idle again.
+        replied = "?" not in source and "%" not in source
+        self._current = _Run(execution, CellOutputs(stale), replied=replied)
+        self._runs[msg_id] = self._current
         self._last_of_cell[execution.cell_id] = msg_id
         self._displays.forget(execution.cell_id)
-        self._set_status("busy", execution.cell_id)
         return []
 
     def _finish(self, command: Finish) -> None:
@@ -234,7 +248,6 @@ class CellRunner:
                 reason=command.reason,
             )
         )
-        self._publish_by(-math.inf)
 
     def _queue_changed(self) -> None:
         executing = self.queue.executing
@@ -287,7 +300,7 @@ class CellRunner:
                 execution_id=run.execution.id,
             )
         )
-        self._changed(run)
+        self._dirty[run.execution.id] = run
         if run.interrupt_wanted and self.kernel is not None:
             run.interrupt_wanted = False
             self.kernel.kernel.interrupt()
@@ -365,15 +378,13 @@ class CellRunner:
         """The kernel has said everything about the current cell."""
         run.done = True
         self._current = None
-        self._flush(run)
-        run.outputs.finish()
         ok = not run.failed
         commands = self.queue.ended(
             run.execution.id, ok=ok, stop=not ok and not self._may_fail(run.execution.cell_id)
         )
-        if not any(isinstance(command, Start) for command in commands):
+        self._carry_out(commands, ended=run)
+        if self._current is None:
             self._set_status("idle", run.execution.cell_id)
-        self._carry_out(commands)
         self._queue_changed()
         self.publish()
 

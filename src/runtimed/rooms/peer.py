@@ -24,7 +24,7 @@ OUTBOX_FRAMES = 20_000
 _ANSWER_WITHIN = 0.05
 
 #: Seconds within which something that announces more is written, if that does not come before.
-_FOLLOWED_WITHIN = 0.006
+_FOLLOWED_WITHIN = 0.012
 
 
 class Peer:
