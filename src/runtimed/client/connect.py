@@ -39,6 +39,10 @@ _START_TIMEOUT = 20.0
 #: Seconds to go on looking after the daemon we started has exited: another may have come up first.
 _RACE_TIMEOUT = 3.0
 
+#: Seconds that an ending daemon may still hold its lock, and between two attempts to follow it.
+_DEPARTURE_TIMEOUT = 6.0
+_SPAWN_PAUSE = 1.0
+
 #: Seconds between two looks for a daemon that is starting, or too busy to take a connection.
 LOOK_AGAIN = 0.01
 
@@ -123,23 +127,24 @@ def is_nobody_there(error: OSError) -> bool:
 
 
 def _start_daemon(paths: Paths) -> None:
-    process = _spawn(paths)
-    # Reaps the daemon should it end before we do; holds nothing up when we end first.
-    threading.Thread(target=process.wait, name="runtimed daemon watch", daemon=True).start()
+    process = _spawn_watched(paths)
     give_up = time.monotonic() + _START_TIMEOUT
-    exit_code: int | None = None
+    try_again: float | None = None  # set while ours has ended, perhaps since another held the lock
     while (error := _try_connect(paths)) is not None:
         now = time.monotonic()
-        if exit_code is None and (exit_code := process.returncode) is not None:
-            give_up = min(give_up, now + _RACE_TIMEOUT)
+        if try_again is None and process.returncode is not None:
+            give_up = min(give_up, now + _DEPARTURE_TIMEOUT)
+            try_again = now + _SPAWN_PAUSE
         if now >= give_up:
-            if exit_code is None:
+            if process.returncode is None:
                 what = f"the daemon that was started (pid {process.pid}) does not answer"
             else:
-                what = f"the daemon that was started ended with exit code {exit_code}"
+                what = f"the daemon that was started ended with exit code {process.returncode}"
             raise DaemonUnreachable(
                 f"Failed to connect to daemon: {what} (socket {paths.socket}, see {paths.log})"
             ) from error
+        if try_again is not None and now >= try_again:
+            process, try_again = _spawn_watched(paths), None
         time.sleep(LOOK_AGAIN)
     if _is_the_daemon(process, paths):
         print(
@@ -147,6 +152,13 @@ def _start_daemon(paths: Paths) -> None:
             file=sys.stderr,
             flush=True,
         )
+
+
+def _spawn_watched(paths: Paths) -> subprocess.Popen[bytes]:
+    process = _spawn(paths)
+    # Reaps the daemon should it end before we do; holds nothing up when we end first.
+    threading.Thread(target=process.wait, name="runtimed daemon watch", daemon=True).start()
+    return process
 
 
 def _is_the_daemon(process: subprocess.Popen[bytes], paths: Paths) -> bool:

@@ -78,7 +78,7 @@ async def run(
             trio.open_nursery() as edges,
         ):
             edges.start_soon(_set_on_signal, signals, shutdown)
-            service = PoolService(uv, kernels, rooms, shutdown, config.conda_pool_size)
+            service = PoolService(uv, kernels, rooms, shutdown)
             greeting = Greeting(__version__, blob_port, str(config.blobs))
             handler = ConnectionHandler(service, store, greeting)
             await edges.start(partial(serve_unix, listener, handler))
