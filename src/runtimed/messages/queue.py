@@ -7,7 +7,6 @@ gets exactly one Finish.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Literal
 
 import attrs
@@ -49,7 +48,7 @@ class ExecutionQueue:
 
     def __init__(self) -> None:
         self._executing: Execution | None = None
-        self._queued: deque[Execution] = deque()
+        self._queued: dict[str, Execution] = {}  # by cell, first in first
         self._kernel_ready = False
         self._interrupted: str | None = None  # the execution that runs and was interrupted
 
@@ -62,7 +61,7 @@ class ExecutionQueue:
 
     @property
     def queued(self) -> list[Execution]:
-        return list(self._queued)
+        return list(self._queued.values())
 
     def __len__(self) -> int:
         return len(self._queued) + (self._executing is not None)
@@ -71,12 +70,12 @@ class ExecutionQueue:
         """The execution of a cell that runs or waits."""
         if self._executing is not None and self._executing.cell_id == cell_id:
             return self._executing
-        return next((entry for entry in self._queued if entry.cell_id == cell_id), None)
+        return self._queued.get(cell_id)
 
     def add(self, execution: Execution) -> list[Command]:
         """Queue a cell. The caller has looked with `find` first: a cell is never queued twice."""
         assert self.find(execution.cell_id) is None, "a queued cell is not queued again"
-        self._queued.append(execution)
+        self._queued[execution.cell_id] = execution
         return self._start_next()
 
     def kernel_is_ready(self) -> list[Command]:
@@ -86,7 +85,7 @@ class ExecutionQueue:
     def kernel_is_gone(self, reason: str) -> list[Command]:
         """The kernel died or was shut down: nothing that waits can run any more."""
         self._kernel_ready = False
-        waiting = [*([self._executing] if self._executing else []), *self._queued]
+        waiting = [*([self._executing] if self._executing else []), *self._queued.values()]
         self._executing = None
         self._queued.clear()
         return [Finish(execution, "kernel_died", reason) for execution in waiting]
@@ -120,12 +119,12 @@ class ExecutionQueue:
         return self._drop("cancelled", "execution was interrupted")
 
     def _drop(self, outcome: Outcome, reason: str) -> list[Command]:
-        dropped = list(self._queued)
+        dropped = list(self._queued.values())
         self._queued.clear()
         return [Finish(execution, outcome, reason) for execution in dropped]
 
     def _start_next(self) -> list[Command]:
         if not self._kernel_ready or self._executing is not None or not self._queued:
             return []
-        self._executing = self._queued.popleft()
+        self._executing = self._queued.pop(next(iter(self._queued)))
         return [Start(self._executing)]

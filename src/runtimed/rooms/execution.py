@@ -42,6 +42,9 @@ log = logging.getLogger(__name__)
 _GATHER = 0.007
 _GATHER_NEWS = 0.02
 
+#: Seconds for each waiting cell between two broadcasts of the queue.
+_QUEUE_NEWS_PER_CELL = 0.0002
+
 #: Seconds between two publications of a stream that grows: the first, and the longest.
 _STREAM_INTERVAL = 0.1
 _STREAM_INTERVAL_LONGEST = 1.0
@@ -101,6 +104,8 @@ class CellRunner:
         self._dirty: dict[str, _Run] = {}
         self._displays = DisplayIndex()
         self._gathered: list[broadcasts.NotebookBroadcast] = []
+        self._queue_is_news = False
+        self._next_queue_news = 0.0
         self._publication = trio.CancelScope()  # its deadline is when to publish; see run_publisher
 
     # ------------------------------------------------------------------ requests
@@ -250,13 +255,25 @@ class CellRunner:
         )
 
     def _queue_changed(self) -> None:
+        self._queue_is_news = True
+        self._publish_by(trio.current_time() + _GATHER_NEWS)
+
+    def _tell_queue(self) -> None:
+        """Broadcast the queue as it is now; a long one seldom, since it is told whole."""
+        now = trio.current_time()
+        waiting = len(self.queue)
+        if waiting and now < self._next_queue_news:
+            self._publish_by(self._next_queue_news)
+            return
         executing = self.queue.executing
-        self._gather(
+        self._gathered.append(
             broadcasts.QueueChanged(
                 executing=executing.cell_id if executing else None,
                 queued=[entry.cell_id for entry in self.queue.queued],
             )
         )
+        self._queue_is_news = False
+        self._next_queue_news = now + waiting * _QUEUE_NEWS_PER_CELL
 
     def _set_status(self, status: str, cell_id: str | None = None) -> None:
         self.status = status
@@ -430,6 +447,8 @@ class CellRunner:
             self._publication.deadline = math.inf
         for run in list(self._dirty.values()):
             self._flush(run)
+        if self._queue_is_news:
+            self._tell_queue()
         gathered, self._gathered = self._gathered, []
         for message in gathered:
             self._room.broadcast(message)
