@@ -73,7 +73,13 @@ class ProgramResult:
 
 def base_python() -> Path:
     """The interpreter that environments are made for: the one below the daemon's own."""
-    return Path(getattr(sys, "_base_executable", None) or sys.executable)
+    found = Path(getattr(sys, "_base_executable", None) or sys.executable)
+    if sys.prefix != sys.base_prefix and found.is_relative_to(sys.prefix):
+        # Python 3.10 names the virtual environment's own link here.
+        found = Path(
+            sys.base_prefix, "bin", f"python{sys.version_info.major}.{sys.version_info.minor}"
+        )
+    return found if found.exists() else Path(sys.executable)
 
 
 def find_uv() -> Path:
