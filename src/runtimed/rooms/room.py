@@ -20,16 +20,16 @@ from runtimed.blobs.store import BlobStore
 from runtimed.document.actors import daemon_actor
 from runtimed.document.new_notebook import fill_new_notebook
 from runtimed.document.notebook import NewCell, NotebookDocument
-from runtimed.errors import KernelDied, RuntimedError, leaves
+from runtimed.errors import RuntimedError
 from runtimed.kernels.kernels import Kernels
 from runtimed.outputs.manifest import MANIFEST_MEDIA_TYPE
 from runtimed.protocol import broadcasts, pool
 from runtimed.protocol.connection import encode_broadcast
-from runtimed.protocol.structures import LaunchedEnvConfig
 from runtimed.rooms.config import RoomConfig
 from runtimed.rooms.document_file import DocumentFile, SavedState, SaveSchedule
 from runtimed.rooms.environment_choice import choose_env_source, declared_dependencies
 from runtimed.rooms.execution import CellRunner, LaunchedKernel
+from runtimed.rooms.kernel_slot import KernelSlot
 from runtimed.rooms.notebook_file import LoadedNotebook, write_notebook
 from runtimed.rooms.peer import Peer
 
@@ -76,7 +76,6 @@ class Room:
         self.runner = CellRunner(self, blobs)
         self._config = config
         self._blobs = blobs
-        self._kernels = kernels
         self._disk = disk
         self._file = DocumentFile(config.documents, notebook_id, disk)
         self._saved_state = SavedState(notebook_id)
@@ -88,7 +87,7 @@ class Room:
         self._loaded = trio.Event()
         self._ended = trio.Event()
         self._heads_changed = trio.Event()
-        self._launch: _Launch | None = None
+        self._slot = KernelSlot(notebook_id, self.runner, kernels, self._env_progress)
 
     def __repr__(self) -> str:
         return f"<Room {self.notebook_id} peers={len(self.peers)} cells={len(self.document)}>"
@@ -275,11 +274,11 @@ class Room:
     @property
     def has_kernel(self) -> bool:
         """Whether cells can be queued: a kernel runs, or is about to."""
-        return self._launch is not None and not self._launch.ending
+        return self._slot.usable
 
     @property
     def launching(self) -> bool:
-        return self._launch is not None and not self._launch.decided.is_set()
+        return self._slot.launching
 
     async def launch(
         self, kernel_type: str = "auto", env_source: str = "auto", search_from: Path | None = None
@@ -290,32 +289,20 @@ class Room:
         meanwhile share it.
         Raises: RuntimedError with the reason.
         """
-        launch = self._launch
-        if launch is not None and launch.ending:
-            await launch.ended.wait()
-            launch = self._launch
-        found = launch is not None and launch.launched is not None
-        if launch is None:
-            source = choose_env_source(kernel_type, env_source, self.document.metadata_snapshot())
-            launch = self._launch = _Launch()
-            self._nursery.start_soon(self._run_kernel, launch, source, search_from)
-        await launch.decided.wait()
-        if launch.launched is None:
-            raise RuntimedError(launch.failure)
-        return launch.launched, found
+        snapshot = self.document.metadata_snapshot()
+        return await self._slot.launch(
+            self._nursery,
+            lambda: choose_env_source(kernel_type, env_source, snapshot),
+            lambda: self._kernel_directory(search_from),
+        )
 
     async def stop_kernel(self) -> bool:
         """Shut the kernel down and wait for its end; False if there was none."""
-        launch = self._launch
-        if launch is None:
-            return False
-        launch.end()
-        await launch.ended.wait()
-        return launch.launched is not None
+        return await self._slot.stop()
 
     def auto_launch(self) -> None:
         """Start a kernel for the first peer, unless something must be approved first."""
-        if self._launch is not None:
+        if self._slot.occupied:
             return
         if declared_dependencies(self.document.metadata_snapshot()):
             return
@@ -327,41 +314,6 @@ class Room:
             await self.launch()
         except RuntimedError as error:
             log.warning("auto-launch failed notebook=%s error=%s", self.notebook_id, error)
-
-    async def _run_kernel(self, launch: _Launch, env_source: str, search_from: Path | None) -> None:
-        """Launch a kernel and serve it until it ends. An error in here ends the kernel alone."""
-        kernel = None
-        try:
-            with launch.scope:
-                self.runner.launch_began()
-                folder = await self._kernel_directory(search_from)
-                kernel = await self._kernels.launch(env_source, folder, self._env_progress)
-                launch.launched = LaunchedKernel(
-                    kernel=kernel,
-                    kernel_type=kernel.spec.kernel_type,
-                    env_source=env_source,
-                    launched_config=LaunchedEnvConfig(launch_id=str(uuid.uuid4())),
-                )
-            if launch.launched is not None:
-                launch.decided.set()
-                await self.runner.serve(launch.launched)
-        except Exception as error:
-            launch.failure = "; ".join(str(leaf) or repr(leaf) for leaf in leaves(error))
-            expected = all(isinstance(leaf, RuntimedError) for leaf in leaves(error))
-            log.error(
-                "kernel failed notebook=%s reason=%s",
-                self.notebook_id,
-                launch.failure,
-                exc_info=None if expected else error,
-            )
-        finally:
-            if kernel is not None:
-                kernel.stop()
-            if launch.launched is None:
-                self.runner.launch_failed(launch.failure)
-            self._launch = None
-            launch.decided.set()
-            launch.ended.set()
 
     async def _kernel_directory(self, search_from: Path | None) -> Path:
         """Where the kernel works; made if it is the folder for untitled notebooks."""
@@ -380,11 +332,6 @@ class Room:
 
     def _env_progress(self, phase: Any) -> None:
         self.broadcast(broadcasts.EnvProgress(env_type="uv", phase=phase))
-
-    def kernel_or_raise(self) -> LaunchedKernel:
-        if self.runner.kernel is None:
-            raise KernelDied("No kernel running")
-        return self.runner.kernel
 
     def info(self) -> pool.RoomInfo:
         """What the list of rooms says of this one. Never waits."""
@@ -528,22 +475,3 @@ def _batches(cells: Sequence[NewCell]) -> Iterator[list[NewCell]]:
             batch, characters = [], 0
     if batch:
         yield batch
-
-
-class _Launch:
-    """A kernel from the decision to launch it to its end, shared by everybody who waits for it."""
-
-    def __init__(self) -> None:
-        self.scope = trio.CancelScope()
-        self.decided = trio.Event()
-        self.ended = trio.Event()
-        self.ending = False
-        self.launched: LaunchedKernel | None = None
-        self.failure = "The launch was cancelled"
-
-    def end(self) -> None:
-        """Give up the launch, or ask the launched kernel to end."""
-        self.ending = True
-        self.scope.cancel()
-        if self.launched is not None:
-            self.launched.kernel.stop()

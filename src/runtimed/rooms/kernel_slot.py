@@ -1,0 +1,144 @@
+"""The place for a room's one kernel, from the decision to launch it to its end.
+
+Launches are shared: whoever asks while one is under way waits for the same, and one who goes away
+does not end it. Which environment and which folder is for the room to say.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from runtimed.errors import RuntimedError, leaves
+from runtimed.kernels.kernels import Kernels
+from runtimed.protocol.structures import LaunchedEnvConfig
+from runtimed.rooms.execution import CellRunner, LaunchedKernel
+
+__all__ = ["KernelSlot"]
+
+log = logging.getLogger(__name__)
+
+
+class KernelSlot:
+    """Holds at most one kernel. `progress` hears how its environment is built."""
+
+    def __init__(
+        self,
+        notebook_id: str,
+        runner: CellRunner,
+        kernels: Kernels,
+        progress: Callable[[Any], None],
+    ) -> None:
+        self._notebook_id = notebook_id
+        self._runner = runner
+        self._kernels = kernels
+        self._progress = progress
+        self._launch: _Launch | None = None
+
+    @property
+    def occupied(self) -> bool:
+        return self._launch is not None
+
+    @property
+    def usable(self) -> bool:
+        """Whether cells can be queued: a kernel runs, or is about to."""
+        return self._launch is not None and not self._launch.ending
+
+    @property
+    def launching(self) -> bool:
+        return self._launch is not None and not self._launch.decided.is_set()
+
+    async def launch(
+        self,
+        nursery: trio.Nursery,
+        choose: Callable[[], str],
+        directory: Callable[[], Awaitable[Path]],
+    ) -> tuple[LaunchedKernel, bool]:
+        """The kernel, launched in the room's nursery if need be; True if it was found running.
+
+        `choose` names the environment and is asked only if there is no kernel.
+        Raises: RuntimedError with the reason.
+        """
+        launch = self._launch
+        if launch is not None and launch.ending:
+            await launch.ended.wait()
+            launch = self._launch
+        found = launch is not None and launch.launched is not None
+        if launch is None:
+            source = choose()
+            launch = self._launch = _Launch()
+            nursery.start_soon(self._run, launch, source, directory)
+        await launch.decided.wait()
+        if launch.launched is None:
+            raise RuntimedError(launch.failure)
+        return launch.launched, found
+
+    async def stop(self) -> bool:
+        """Shut the kernel down and wait for its end; False if there was none."""
+        launch = self._launch
+        if launch is None:
+            return False
+        launch.end()
+        await launch.ended.wait()
+        return launch.launched is not None
+
+    async def _run(
+        self, launch: _Launch, env_source: str, directory: Callable[[], Awaitable[Path]]
+    ) -> None:
+        """Launch a kernel and serve it until it ends. An error in here ends the kernel alone."""
+        kernel = None
+        try:
+            with launch.scope:
+                self._runner.launch_began()
+                folder = await directory()
+                kernel = await self._kernels.launch(env_source, folder, self._progress)
+                launch.launched = LaunchedKernel(
+                    kernel=kernel,
+                    kernel_type=kernel.spec.kernel_type,
+                    env_source=env_source,
+                    launched_config=LaunchedEnvConfig(launch_id=str(uuid.uuid4())),
+                )
+            if launch.launched is not None:
+                launch.decided.set()
+                await self._runner.serve(launch.launched)
+        except Exception as error:
+            launch.failure = "; ".join(str(leaf) or repr(leaf) for leaf in leaves(error))
+            expected = all(isinstance(leaf, RuntimedError) for leaf in leaves(error))
+            log.error(
+                "kernel failed notebook=%s reason=%s",
+                self._notebook_id,
+                launch.failure,
+                exc_info=None if expected else error,
+            )
+        finally:
+            if kernel is not None:
+                kernel.stop()
+            if launch.launched is None:
+                self._runner.launch_failed(launch.failure)
+            self._launch = None
+            launch.decided.set()
+            launch.ended.set()
+
+
+class _Launch:
+    """A kernel from the decision to launch it to its end, shared by everybody who waits for it."""
+
+    def __init__(self) -> None:
+        self.scope = trio.CancelScope()
+        self.decided = trio.Event()
+        self.ended = trio.Event()
+        self.ending = False
+        self.launched: LaunchedKernel | None = None
+        self.failure = "The launch was cancelled"
+
+    def end(self) -> None:
+        """Give up the launch, or ask the launched kernel to end."""
+        self.ending = True
+        self.scope.cancel()
+        if self.launched is not None:
+            self.launched.kernel.stop()
