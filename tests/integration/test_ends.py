@@ -229,7 +229,7 @@ def test_unsaved_edits_of_a_file_survive_a_restart_until_the_file_changes(
 def test_a_room_and_its_kernel_are_gone_after_the_keep_alive(
     kernel_daemon: MakeDaemon, open_session: OpenSession
 ) -> None:
-    home = kernel_daemon("--keep-alive", "1")
+    home = kernel_daemon("--keep-alive", "5")
     client = DaemonClient(home.socket)
     session, other = (open_session(home, notebook_id="short") for _ in range(2))
     session.start_kernel()

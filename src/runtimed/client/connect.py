@@ -40,7 +40,7 @@ _START_TIMEOUT = 20.0
 _RACE_TIMEOUT = 3.0
 
 #: Seconds that an ending daemon may still hold its lock, and between two attempts to follow it.
-_DEPARTURE_TIMEOUT = 4.5
+_DEPARTURE_TIMEOUT = 3.5
 _SPAWN_PAUSE = 0.8
 
 #: Seconds between two looks for a daemon that is starting, or too busy to take a connection.
