@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from pathlib import Path
 
 import attrs
@@ -63,7 +64,10 @@ def test_children_of_a_dead_kernel_are_killed(tmp_path: Path) -> None:
         process.wait(5)
         assert KernelRegistry(path).reap_orphans() == 1
         process.stdout.close()
-    assert "State:\tZ" in _state(child) or _state(child) == ""
+    deadline = time.monotonic() + 5  # a signal takes effect some time after it was sent
+    while "State:\tZ" not in (state := _state(child)) and state and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert "State:\tZ" in state or state == ""
 
 
 def _state(pid: int) -> str:

@@ -128,3 +128,15 @@ async def test_the_saved_state_is_remembered(tmp_path: Path) -> None:
     assert await open_file(tmp_path).load_state() == state
     (tmp_path / "x").mkdir()
     assert await open_file(tmp_path / "x").load_state() == SavedState("nb")
+
+
+async def test_a_file_that_vanished_is_written_anew(tmp_path: Path) -> None:
+    document = document_with("one")
+    file = open_file(tmp_path)
+    await file.save(document)
+    file.path.unlink()
+    document.append_source("cell-0", " two")
+    await file.save(document)
+    loaded = await open_file(tmp_path).load(daemon_actor())
+    assert loaded is not None
+    assert loaded.source("cell-0") == "one two"

@@ -223,11 +223,9 @@ class Kernel:
         failure: KernelStartFailed | None = None
         try:
             with (
-                ZmqStream(self._context, zmq.DEALER, self._connection.address("shell")) as shell,
-                ZmqStream(self._context, zmq.SUB, self._connection.address("iopub")) as iopub,
-                ZmqStream(
-                    self._context, zmq.DEALER, self._connection.address("control")
-                ) as control,
+                self._connect(zmq.DEALER, "shell") as shell,
+                self._connect(zmq.SUB, "iopub") as iopub,
+                self._connect(zmq.DEALER, "control") as control,
             ):
                 self._shell = shell
                 process = await self._open_process()

@@ -152,13 +152,22 @@ class DocumentFile:
         if heads == self._saved_heads:
             return
         data = document.changes_since(self._saved_heads or [])
-        await trio.to_thread.run_sync(_append, self._path, self._size, data, limiter=self._limiter)
+        if not await self._append(data):
+            log.warning("document file vanished, written anew path=%s", self._path)
+            self._base = self._size = 0
+            data = document.changes_since([])
+            await self._append(data)
         self._size += len(data)
         self._saved_heads = heads
         if self._size - self._base > max(_COMPACT_AT, self._base):
             self._base = self._size = await trio.to_thread.run_sync(
                 _compact, self._path, limiter=self._limiter
             )
+
+    async def _append(self, data: bytes) -> bool:
+        return await trio.to_thread.run_sync(
+            _append, self._path, self._size, data, limiter=self._limiter
+        )
 
     async def load_state(self) -> SavedState:
         data = await trio.to_thread.run_sync(_read, self._state_path, limiter=self._limiter)
@@ -184,14 +193,20 @@ def _read(path: Path) -> bytes | None:
         return None
 
 
-def _append(path: Path, size: int, data: bytes) -> None:
-    """Append behind `size` bytes; what a failed append left behind those is cut off first."""
+def _append(path: Path, size: int, data: bytes) -> bool:
+    """Append behind `size` bytes; what a failed append left behind those is cut off first.
+
+    Returns: False if the file has not those bytes any more; nothing is written then.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
     with os.fdopen(descriptor, "wb") as file:
+        if os.fstat(descriptor).st_size < size:
+            return False
         file.truncate(size)
         file.seek(size)
         file.write(data)
+    return True
 
 
 def _compact(path: Path) -> int:

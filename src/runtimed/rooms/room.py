@@ -71,7 +71,6 @@ class Room:
         self.peers: set[Peer] = set()
         self.loading = False
         self.ending = False
-        self.created_file = False
         self.document = NotebookDocument.create(notebook_id, daemon_actor())
         self.runner = CellRunner(self, blobs)
         self._config = config
