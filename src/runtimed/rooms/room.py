@@ -243,7 +243,7 @@ class Room:
         if target.suffix != ".ipynb":
             target = target.with_name(target.name + ".ipynb")
         await self.wait_loaded()
-        self.runner.publish()
+        self.runner.publisher.publish()
         heads = self.document.heads
         cells = self.document.cells()
         snapshot = self.document.metadata_snapshot()
@@ -378,7 +378,7 @@ class Room:
         self.loading = loaded is not None
         try:
             async with trio.open_nursery() as self._nursery:
-                self._nursery.start_soon(self.runner.run_publisher)
+                self._nursery.start_soon(self.runner.publisher.run)
                 self._nursery.start_soon(self._save_when_due)
                 self._nursery.start_soon(self._load_first, loaded)
                 task_status.started(self)
