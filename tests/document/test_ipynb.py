@@ -285,7 +285,34 @@ def test_attachments_stay_unless_the_cell_becomes_code() -> None:
     as_code = [SavedCell("m", "code", "")]
     assert "attachments" not in json.loads(render_notebook(as_code, None, file.raw))["cells"][0]
     replaced = [SavedCell("m", "raw", "", attachments={})]
-    assert json.loads(render_notebook(replaced, None, file.raw))["cells"][0]["attachments"] == {}
+    assert "attachments" not in json.loads(render_notebook(replaced, None, file.raw))["cells"][0]
+
+
+def test_attachments_that_say_the_same_are_written_as_the_file_has_them() -> None:
+    attachments = {"a.svg": {"image/svg+xml": ["<svg>", "</svg>"]}, "odd": {"text/plain": 1}}
+    cell = {"cell_type": "markdown", "id": "m", "metadata": {}, "source": []}
+    file = parse(minimal([{**cell, "attachments": attachments}]))
+    assert file.cells[0].attachments == {"a.svg": {"image/svg+xml": "<svg></svg>"}}
+    same = [SavedCell("m", "markdown", "", attachments=file.cells[0].attachments)]
+    assert json.loads(render_notebook(same, None, file.raw))["cells"][0]["attachments"] == (
+        attachments
+    )
+    other = {"b.txt": {"text/plain": "1\n2"}}
+    changed = [SavedCell("m", "markdown", "", attachments=other)]
+    assert json.loads(render_notebook(changed, None, file.raw))["cells"][0]["attachments"] == {
+        "b.txt": {"text/plain": ["1\n", "2"]},
+        "odd": {"text/plain": 1},  # never in the document, so nobody has removed it
+    }
+
+
+def test_attachments_of_a_code_cell_are_kept() -> None:
+    attachments = {"a.png": {"image/png": PNG}}
+    file = parse(minimal([code("c", attachments=attachments)]))
+    assert file.cells[0].attachments == attachments
+    same = [SavedCell("c", "code", "", attachments=file.cells[0].attachments)]
+    assert json.loads(render_notebook(same, None, file.raw))["cells"][0]["attachments"] == (
+        attachments
+    )
 
 
 def test_ids_are_made_and_repaired_the_same_way_each_time() -> None:

@@ -13,6 +13,7 @@ import attrs
 import orjson
 from automerge.core import Document, ObjType, ScalarType, Transaction
 
+from runtimed.document.attachments import read_attachments
 from runtimed.document.guarded import elements, get, members
 from runtimed.document.json_mapping import clean_text, read_map
 from runtimed.document.positions import FIRST
@@ -27,7 +28,11 @@ _LONGEST_COUNT = 18
 
 @attrs.frozen
 class CellSnapshot:
-    """A cell as it is at one moment. `outputs` are manifest hashes, or raw output JSON."""
+    """A cell as it is at one moment.
+
+    `outputs` are manifest hashes, or raw output JSON; `attachments` are content references by name
+    and MIME type.
+    """
 
     id: str
     cell_type: str
@@ -37,11 +42,12 @@ class CellSnapshot:
     outputs: tuple[str, ...] = ()
     metadata: dict[str, Any] = attrs.field(factory=dict)
     resolved_assets: dict[str, str] = attrs.field(factory=dict)
+    attachments: dict[str, dict[str, dict[str, Any]]] = attrs.field(factory=dict)
 
 
 @attrs.frozen
 class NewCell:
-    """A cell to be added to a document."""
+    """A cell to be added to a document. Its parts are as in a CellSnapshot."""
 
     id: str
     cell_type: str = "code"
@@ -49,6 +55,7 @@ class NewCell:
     execution_count: int | None = None
     outputs: Sequence[str] = ()
     metadata: dict[str, Any] = attrs.field(factory=dict)
+    attachments: dict[str, dict[str, dict[str, Any]]] = attrs.field(factory=dict)
 
 
 def read_cell(doc: Document, obj: bytes, cell_id: str) -> CellSnapshot:
@@ -63,6 +70,7 @@ def read_cell(doc: Document, obj: bytes, cell_id: str) -> CellSnapshot:
         outputs=tuple(read_strings(doc, outputs)),
         metadata=read_metadata(doc, obj),
         resolved_assets=read_assets(doc, obj),
+        attachments=read_attachments(doc, obj),
     )
 
 

@@ -19,10 +19,11 @@ from runtimed.document.ipynb_metadata import merged_metadata, metadata_snapshot
 from runtimed.document.ipynb_outputs import (
     chosen_outputs,
     is_lines,
+    join_attachments,
     join_output,
     joined,
     merge_streams,
-    split_bundle,
+    split_attachments,
     split_output,
 )
 from runtimed.errors import NotebookUnreadable
@@ -50,7 +51,10 @@ _NOT_IN_CELL_METADATA = ("trusted",)
 
 @attrs.frozen
 class FileCell:
-    """A cell of a file. Texts are joined; `raw` is the cell as it is there, its `id` repaired."""
+    """A cell of a file. Texts are joined; `raw` is the cell as it is there, its `id` repaired.
+
+    `attachments` are bundles (MIME type -> content) by name; what is no bundle is in `raw` only.
+    """
 
     id: str
     cell_type: str
@@ -59,6 +63,7 @@ class FileCell:
     outputs: list[dict[str, Any]]
     metadata: dict[str, Any]
     raw: dict[str, Any] = attrs.field(repr=False)
+    attachments: dict[str, dict[str, Any]] = attrs.field(factory=dict)
 
 
 @attrs.frozen
@@ -145,7 +150,7 @@ def render_notebook(
     """The bytes of a notebook file.
 
     `base` is the file as it was (`NotebookFile.raw`), for all that the shared document doesn't
-    hold: keys unknown to us, other metadata, attachments. Without `snapshot` its metadata stays as
+    hold: keys unknown to us, other metadata. Without `snapshot` its metadata stays as
     it is. Neighbouring stream outputs of one name are written as one, unless that is all that
     differs from the base.
     """
@@ -274,6 +279,7 @@ def _parse_cell(raw: dict[str, Any], where: str) -> FileCell:
         outputs=[join_output(output) for output in outputs],
         metadata=_without(metadata or {}, _NOT_IN_CELL_METADATA),
         raw=raw,
+        attachments=join_attachments(raw.get("attachments")),
     )
 
 
@@ -290,17 +296,25 @@ def _render_cell(cell: SavedCell, cell_id: str, old: Mapping[str, Any]) -> dict[
         ]
     if cell.cell_type == "code" or (unknown and "execution_count" in old):
         rendered["execution_count"] = cell.execution_count
-    attachments = cell.attachments if cell.attachments is not None else old.get("attachments")
-    if attachments is not None and (
-        cell.cell_type in ("markdown", "raw")
-        or (cell.cell_type == old.get("cell_type") and "attachments" in old)
-    ):
-        rendered["attachments"] = (
-            {key: split_bundle(value) for key, value in attachments.items()}
-            if isinstance(attachments, Mapping)
-            else attachments
-        )
+    attachments = _rendered_attachments(cell, old)
+    if attachments is not None:
+        rendered["attachments"] = attachments
     return rendered
+
+
+def _rendered_attachments(cell: SavedCell, old: Mapping[str, Any]) -> Any:
+    """The attachments for the file, None for none. Those that say what the file's do are these."""
+    before = old.get("attachments")
+    keeps = cell.cell_type in ("markdown", "raw") or cell.cell_type == old.get("cell_type")
+    if cell.attachments is None:
+        return split_attachments(before) if keeps else None
+    readable = join_attachments(before)
+    if before is not None and keeps and cell.attachments == readable:
+        return split_attachments(before)
+    if not isinstance(before, Mapping):
+        before = {}
+    unread = {name: bundle for name, bundle in before.items() if name not in readable}
+    return split_attachments({**unread, **cell.attachments}) or None
 
 
 def _items(value: Any) -> list[Any]:

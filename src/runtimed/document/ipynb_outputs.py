@@ -1,4 +1,4 @@
-"""Outputs as they stand in a notebook file, and as everybody else has them.
+"""Outputs and attachments as they stand in a notebook file, and as everybody else has them.
 
 Files hold texts as lists of lines; in memory they are joined. Changes nothing in place.
 """
@@ -11,10 +11,11 @@ from typing import Any
 __all__ = [
     "chosen_outputs",
     "is_lines",
+    "join_attachments",
     "join_output",
     "joined",
     "merge_streams",
-    "split_bundle",
+    "split_attachments",
     "split_output",
 ]
 
@@ -89,11 +90,31 @@ def join_output(output: Mapping[str, Any]) -> dict[str, Any]:
         result["text"] = joined(result["text"])
     data = result.get("data")
     if isinstance(data, Mapping):
-        result["data"] = {
-            key: joined(value) if not _is_json_type(key) and is_lines(value) else value
-            for key, value in data.items()
-        }
+        result["data"] = _join_bundle(data)
     return result
+
+
+def join_attachments(value: Any) -> dict[str, dict[str, Any]]:
+    """Attachments as bundles with texts in one piece; what is no bundle of texts is left out."""
+    if not isinstance(value, Mapping):
+        return {}
+    bundles = {
+        name: _join_bundle(bundle)
+        for name, bundle in value.items()
+        if name and isinstance(bundle, Mapping)
+    }
+    return {
+        name: bundle
+        for name, bundle in bundles.items()
+        if all(key and (_is_json_type(key) or isinstance(bundle[key], str)) for key in bundle)
+    }
+
+
+def _join_bundle(bundle: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: joined(value) if not _is_json_type(key) and is_lines(value) else value
+        for key, value in bundle.items()
+    }
 
 
 def split_output(output: dict[str, Any]) -> dict[str, Any]:
@@ -102,11 +123,18 @@ def split_output(output: dict[str, Any]) -> dict[str, Any]:
     if kind == "stream" and isinstance(output["text"], str):
         return {**output, "text": output["text"].splitlines(keepends=True)}
     if kind in ("display_data", "execute_result"):
-        return {**output, "data": split_bundle(output["data"])}
+        return {**output, "data": _split_bundle(output["data"])}
     return output
 
 
-def split_bundle(bundle: Any) -> Any:
+def split_attachments(attachments: Any) -> Any:
+    """Attachments with texts as lines, as far as Jupyter splits them."""
+    if not isinstance(attachments, Mapping):
+        return attachments
+    return {name: _split_bundle(bundle) for name, bundle in attachments.items()}
+
+
+def _split_bundle(bundle: Any) -> Any:
     """A bundle (MIME type -> content) with texts as lines, as far as Jupyter splits them."""
     if not isinstance(bundle, Mapping):
         return bundle

@@ -7,12 +7,19 @@ files, kernels or connections: sync messages are bytes that come in and go out.
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from automerge.core import ROOT, Document, ObjType, ScalarType, Transaction
 
 from runtimed.document import positions
+from runtimed.document.attachments import (
+    Attachments,
+    attachment_blobs,
+    read_attachments,
+    write_attachments,
+)
 from runtimed.document.cell_index import CellIndex, Touched
 from runtimed.document.cell_values import (
     CellSnapshot,
@@ -44,6 +51,8 @@ if TYPE_CHECKING:
     from automerge.core import Change  # known to the type stubs only
 
 __all__ = ["CellSnapshot", "NewCell", "NotebookDocument", "SyncPeer", "Touched"]
+
+_HASH = re.compile(r"[0-9a-fA-F]{64}")
 
 # Output lists kept in memory, so that setting a list with one more entry reads nothing.
 _REMEMBERED_OUTPUTS = 16
@@ -172,6 +181,21 @@ class NotebookDocument(SharedDocument):
     def resolved_assets(self, cell_id: str) -> dict[str, str]:
         """The assets that a cell refers to, and the blobs they stand for."""
         return read_assets(self._doc, self._cell(cell_id))
+
+    def attachments(self, cell_id: str) -> dict[str, dict[str, dict[str, Any]]]:
+        """The attachments of a cell: content references by name and MIME type."""
+        return read_attachments(self._doc, self._cell(cell_id))
+
+    def blobs_of(self, cell_id: str) -> set[str]:
+        """The hashes of the blobs that a cell names: manifests of outputs, attachments, assets.
+
+        What the manifests refer to in turn, `outputs.manifest.blob_references` tells.
+        """
+        cell = self._cell(cell_id)
+        outputs = read_strings(self._doc, part(self._doc, cell, "outputs", ObjType.List))
+        named = {*outputs, *read_assets(self._doc, cell).values()}
+        named |= attachment_blobs(read_attachments(self._doc, cell))
+        return {name.lower() for name in named if _HASH.fullmatch(name)}
 
     # Cells
 
@@ -331,6 +355,17 @@ class NotebookDocument(SharedDocument):
             obj = self._object(t, cell_id, cell, "resolved_assets")
             write_map(self._doc, t, obj, assets, lambda made: self._index.made_in(cell_id, made))
 
+    def set_attachments(self, cell_id: str, attachments: Attachments) -> None:
+        """Replace the attachments of a cell, touching only those that differ."""
+        cell = self._cell(cell_id)
+        if attachments == read_attachments(self._doc, cell):
+            return
+        with self._edit() as t:
+            obj = self._object(t, cell_id, cell, "attachments")
+            write_attachments(
+                self._doc, t, obj, attachments, lambda made: self._index.made_in(cell_id, made)
+            )
+
     def metadata_snapshot(self) -> dict[str, Any] | None:
         """The notebook's metadata snapshot; None while the document has none."""
         metadata = self._index.metadata_object
@@ -407,6 +442,10 @@ class NotebookDocument(SharedDocument):
             if filled_metadata:
                 write_map(self._doc, t, metadata, filled_metadata, parts.append)
             parts.append(t.put_object(cell, "resolved_assets", ObjType.Map))
+            # Code seldom has any. Elsewhere the Map is there before two peers add to it at once.
+            if new.attachments or new.cell_type != "code":
+                parts.append(attachments := t.put_object(cell, "attachments", ObjType.Map))
+                write_attachments(self._doc, t, attachments, new.attachments, parts.append)
             self._index.added(new.id, cell, position, parts)
         return position
 
@@ -458,6 +497,7 @@ _KINDS = {
     "outputs": ObjType.List,
     "metadata": ObjType.Map,
     "resolved_assets": ObjType.Map,
+    "attachments": ObjType.Map,
 }
 
 

@@ -26,10 +26,12 @@ __all__ = [
     "NewBlob",
     "blob_references",
     "build_manifest",
+    "bundle_references",
     "display_id_of",
     "is_binary_type",
     "is_json_type",
     "is_manifest_hash",
+    "resolve_bundle",
     "resolve_manifest",
     "updated_manifest",
 ]
@@ -185,10 +187,7 @@ def resolve_manifest(
         }
     resolved: dict[str, Any] = {"output_type": output_type or "display_data"}
     data = manifest.get("data")
-    resolved["data"] = {
-        media_type: _bundle_value(content, media_type, read_blob)
-        for media_type, content in (data.items() if isinstance(data, Mapping) else ())
-    }
+    resolved["data"] = resolve_bundle(data if isinstance(data, Mapping) else {}, read_blob)
     metadata = manifest.get("metadata")
     resolved["metadata"] = dict(metadata) if isinstance(metadata, Mapping) else {}
     if output_type == "execute_result":
@@ -197,6 +196,24 @@ def resolve_manifest(
     if isinstance(transient, Mapping) and transient:
         resolved["transient"] = dict(transient)
     return resolved
+
+
+def bundle_references(data: Mapping[str, Any], blobs: list[NewBlob]) -> dict[str, dict[str, Any]]:
+    """The content references of a bundle (MIME type -> content); large contents go to `blobs`."""
+    return {
+        well_formed(str(media_type)): _reference(value, str(media_type), blobs)
+        for media_type, value in data.items()
+    }
+
+
+def resolve_bundle(
+    references: Mapping[str, Any], read_blob: Callable[[str], bytes | None]
+) -> dict[str, Any]:
+    """The bundle that content references stand for. Raises: as resolve_manifest does."""
+    return {
+        media_type: _bundle_value(content, media_type, read_blob)
+        for media_type, content in references.items()
+    }
 
 
 def blob_references(manifest: Mapping[str, Any]) -> set[str]:
@@ -257,10 +274,7 @@ def _joined(value: Any) -> str:
 
 def _bundle_fields(data: Any, metadata: Any, blobs: list[NewBlob]) -> dict[str, Any]:
     fields: dict[str, Any] = {
-        "data": {
-            well_formed(str(media_type)): _reference(value, str(media_type), blobs)
-            for media_type, value in (data.items() if isinstance(data, Mapping) else ())
-        }
+        "data": bundle_references(data if isinstance(data, Mapping) else {}, blobs)
     }
     if isinstance(metadata, Mapping) and metadata:
         fields["metadata"] = dict(metadata)

@@ -19,7 +19,8 @@ import orjson
 from runtimed.document.ipynb import NotebookFile, SavedCell, parse_notebook, render_notebook
 from runtimed.document.notebook import CellSnapshot, NewCell
 from runtimed.errors import NotebookUnreadable, SaveRefused
-from runtimed.outputs.manifest import Manifest, build_manifest, resolve_manifest
+from runtimed.outputs.attachments import build_attachments, resolve_attachments
+from runtimed.outputs.manifest import Manifest, NewBlob, build_manifest, resolve_manifest
 
 __all__ = ["LoadedNotebook", "read_notebook", "write_notebook"]
 
@@ -40,12 +41,16 @@ ReadBlob = Callable[[str], bytes | None]
 
 @attrs.frozen
 class LoadedNotebook:
-    """A file mapped to what a document takes, with the manifests that its outputs became."""
+    """A file mapped to what a document takes.
+
+    `manifests` are what its outputs became, `blobs` the large parts of its attachments.
+    """
 
     digest: str
     cells: Sequence[NewCell]
     manifests: Sequence[Manifest]
     snapshot: dict[str, Any]
+    blobs: Sequence[NewBlob] = ()
 
 
 def read_notebook(path: Path) -> LoadedNotebook:
@@ -61,6 +66,7 @@ def read_notebook(path: Path) -> LoadedNotebook:
         ) from error
     file: NotebookFile = parse_notebook(data, str(path))
     manifests: list[Manifest] = []
+    blobs: list[NewBlob] = []
     cells = []
     for cell in file.cells:
         entries = []
@@ -81,6 +87,7 @@ def read_notebook(path: Path) -> LoadedNotebook:
                 execution_count=cell.execution_count,
                 outputs=tuple(entries),
                 metadata=cell.metadata,
+                attachments=build_attachments(cell.attachments, blobs),
             )
         )
     return LoadedNotebook(
@@ -88,6 +95,7 @@ def read_notebook(path: Path) -> LoadedNotebook:
         cells=cells,
         manifests=manifests,
         snapshot=file.snapshot,
+        blobs=blobs,
     )
 
 
@@ -113,6 +121,7 @@ def write_notebook(
             execution_count=cell.execution_count,
             outputs=_resolve(cell, read_blob) if cell.cell_type == "code" else [],
             metadata=cell.metadata,
+            attachments=_resolve_attachments(cell, read_blob),
         )
         for cell in cells
     ]
@@ -154,18 +163,22 @@ def _resolve(cell: CellSnapshot, read_blob: ReadBlob) -> list[dict[str, Any]]:
     return outputs
 
 
+def _resolve_attachments(cell: CellSnapshot, read_blob: ReadBlob) -> dict[str, dict[str, Any]]:
+    try:
+        return resolve_attachments(cell.attachments, _demanding(read_blob))
+    except LookupError as error:
+        raise SaveRefused(
+            f"the attachments of cell {cell.id} can't be read ({error}); nothing was saved, "
+            "so that they are not lost in the file too. Attach them again"
+        ) from error
+
+
 def resolve_entry(entry: str, read_blob: ReadBlob) -> dict[str, Any]:
     """The nbformat output behind one entry of a cell's output list.
 
     Raises: LookupError for a blob that is not there, ValueError for an entry that is no output.
     """
-
-    def read(digest: str) -> bytes:
-        data = read_blob(digest)
-        if data is None:
-            raise LookupError(f"blob {digest[:12]} is missing")
-        return data
-
+    read = _demanding(read_blob)
     # The hash form is tested first: an all-digit hash is also valid JSON.
     if is_blob_hash(entry):
         return resolve_manifest(orjson.loads(read(entry)), read)
@@ -173,6 +186,16 @@ def resolve_entry(entry: str, read_blob: ReadBlob) -> dict[str, Any]:
     if not isinstance(output, dict):
         raise ValueError("not an output")
     return output
+
+
+def _demanding(read_blob: ReadBlob) -> Callable[[str], bytes]:
+    def read(digest: str) -> bytes:
+        data = read_blob(digest)
+        if data is None:
+            raise LookupError(f"blob {digest[:12]} is missing")
+        return data
+
+    return read
 
 
 def is_blob_hash(entry: str) -> bool:

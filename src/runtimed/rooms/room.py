@@ -213,6 +213,8 @@ class Room:
 
     async def load(self, loaded: LoadedNotebook) -> None:
         """Put a file's cells into the document, a batch at a time."""
+        for blob in loaded.blobs:
+            self._blobs.put_nowait(blob.data, blob.media_type, blob.hash)
         for manifest in loaded.manifests:
             for blob in manifest.blobs:
                 self._blobs.put_nowait(blob.data, blob.media_type, blob.hash)
