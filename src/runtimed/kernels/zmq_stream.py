@@ -7,11 +7,18 @@ is what this module hides. Everybody else receives batches of messages and sends
 from __future__ import annotations
 
 from types import TracebackType
+from typing import Any
 
 import trio
 import zmq
+import zmq.backend
 
 __all__ = ["ZmqStream"]
+
+# As plain integers: what the library's enumerations cost is most of a small message's price.
+_DONTWAIT, _SNDMORE, _EVENTS, _POLLIN = map(
+    int, (zmq.DONTWAIT, zmq.SNDMORE, zmq.EVENTS, zmq.POLLIN)
+)
 
 #: Messages in one batch. Bounds how long a flooding kernel keeps other tasks waiting.
 _BATCH = 256
@@ -21,16 +28,17 @@ class ZmqStream:
     """One connected ZMQ socket. One task may receive while others send."""
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], kind: int, address: str) -> None:
-        self._socket: zmq.Socket[bytes] = context.socket(kind)
-        self._socket.linger = 0
+        # The bare socket, without the conveniences that cost more than the work itself.
+        self._socket = zmq.backend.Socket(context, kind)
+        self._socket.set(zmq.LINGER, 0)
         # A kernel that floods must lose nothing, so neither side of ours has a high-water mark.
-        self._socket.rcvhwm = 0
-        self._socket.sndhwm = 0
+        self._socket.set(zmq.RCVHWM, 0)
+        self._socket.set(zmq.SNDHWM, 0)
         # The kernel binds its ipc:// path some time after we connect; look for it often.
-        self._socket.reconnect_ivl = 10
-        self._socket.reconnect_ivl_max = 100
+        self._socket.set(zmq.RECONNECT_IVL, 10)
+        self._socket.set(zmq.RECONNECT_IVL_MAX, 100)
         if kind == zmq.SUB:
-            self._socket.subscribe(b"")
+            self._socket.set(zmq.SUBSCRIBE, b"")
         self._socket.connect(address)
         self._descriptor = int(self._socket.get(zmq.FD))
         self._wait: trio.CancelScope | None = None
@@ -53,7 +61,9 @@ class ZmqStream:
 
     def send(self, frames: list[bytes]) -> None:
         """Hand a message to ZMQ, which queues it without bound until the kernel takes it."""
-        self._socket.send_multipart(frames, zmq.DONTWAIT)
+        for frame in frames[:-1]:
+            self._socket.send(frame, _DONTWAIT | _SNDMORE)
+        self._socket.send(frames[-1], _DONTWAIT)
         # Sending may have consumed the edge that a waiting receiver needs: make it look again.
         if self._wait is not None and self._readable():
             self._wait.cancel()
@@ -61,29 +71,34 @@ class ZmqStream:
     async def receive(self) -> list[list[bytes]]:
         """Wait for messages; all that are there, oldest first, up to a bound."""
         await trio.lowlevel.checkpoint_if_cancelled()
-        if batch := self.receive_nowait():
+        if self._readable():
+            batch = self.receive_nowait()
             # A flood must not starve the others; and what is taken is delivered, cancelled or not.
             await trio.lowlevel.cancel_shielded_checkpoint()
             return batch
-        while not batch:
-            # No edge gets lost between this look at EVENTS and the wait: nothing runs in between.
-            if not self._readable():
-                with trio.CancelScope() as self._wait:
-                    await trio.lowlevel.wait_readable(self._descriptor)
-                self._wait = None
-            batch = self.receive_nowait()
-        return batch
+        # No edge gets lost between this look at EVENTS and the wait: nothing runs in between.
+        while not self._readable():
+            with trio.CancelScope() as self._wait:
+                await trio.lowlevel.wait_readable(self._descriptor)
+            self._wait = None
+        return self.receive_nowait()
 
     def receive_nowait(self) -> list[list[bytes]]:
         """The messages that are there now, up to a bound; possibly none."""
         batch: list[list[bytes]] = []
-        try:
-            while len(batch) < _BATCH:
-                batch.append(self._socket.recv_multipart(zmq.DONTWAIT))
-        except zmq.Again:
-            pass
+        while len(batch) < _BATCH and self._readable():
+            batch.append(self._receive_one())
         self.received += len(batch)
         return batch
 
+    def _receive_one(self) -> list[bytes]:
+        frames = []
+        while True:
+            frame = self._socket.recv(_DONTWAIT, copy=False)
+            frames.append(frame.bytes)
+            if not frame.more:
+                return frames
+
     def _readable(self) -> bool:
-        return bool(int(self._socket.get(zmq.EVENTS)) & zmq.POLLIN)
+        events: Any = self._socket.get(_EVENTS)
+        return bool(events & _POLLIN)
