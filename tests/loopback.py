@@ -18,7 +18,7 @@ from runtimed.daemon.notebook_channel import Greeting
 from runtimed.daemon.pool_channel import PoolService
 from runtimed.daemon.server import ConnectionHandler
 from runtimed.errors import KernelDied, RuntimedError
-from runtimed.kernels.kernel import KernelMessage
+from runtimed.kernels.kernel import Hear
 from runtimed.messages.wire import Message
 from runtimed.protocol import pool
 from runtimed.rooms.room import RoomConfig
@@ -44,12 +44,12 @@ class FakeKernel:
         self.exit_text = "The kernel is running"
         self.executed: list[str] = []
         self.interrupts = 0
-        self._send, self.messages = trio.open_memory_channel[list[KernelMessage]](100_000)
+        self._hear: Hear | None = None
         self._busy: str | None = None
         self._ended = trio.Event()
 
-    def attach(self) -> None:
-        pass
+    def attach(self, hear: Hear | None) -> None:
+        self._hear = hear
 
     def execute(self, code: str, *, silent: bool = False) -> str:
         if not self.running:
@@ -111,14 +111,19 @@ class FakeKernel:
 
     def _deliver(self, channel: str, parent: str, msg_type: str, content: dict[str, Any]) -> None:
         message = Message(msg_type, "", parent, content, {}, ())
-        self._send.send_nowait([KernelMessage(channel, message)])
+        # Never before the call that causes it has returned, as with a kernel in another process.
+        trio.lowlevel.current_trio_token().run_sync_soon(self._be_heard, channel, message)
+
+    def _be_heard(self, channel: str, message: Message) -> None:
+        if self._hear is not None:
+            self._hear(channel, message)
 
     def _end(self, reason: str) -> None:
         if self.running:
             self.running = False
             self.exit_text = reason
-            self._send.close()
-            self._ended.set()
+            # Behind what it has said.
+            trio.lowlevel.current_trio_token().run_sync_soon(self._ended.set)
 
 
 class FakeKernels:

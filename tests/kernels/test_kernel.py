@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 import attrs
 import psutil
@@ -23,6 +25,8 @@ from runtimed.kernels.launch import LaunchSpec, python_kernel
 from runtimed.messages.wire import Message
 
 pytestmark = pytest.mark.real
+
+Heard: TypeAlias = "trio.MemoryReceiveChannel[Message]"
 
 
 def this_environment() -> Environment:
@@ -42,35 +46,36 @@ def make_kernel(
 
 
 @asynccontextmanager
-async def running_kernel(tmp_path: Path) -> AsyncIterator[Kernel]:
+async def running_kernel(tmp_path: Path) -> AsyncIterator[tuple[Kernel, Heard]]:
     with zmq.Context() as context, trio.fail_after(60):
         kernel = make_kernel(tmp_path, context)
         async with trio.open_nursery() as nursery:
             await nursery.start(kernel.run)
-            kernel.attach()
-            yield kernel
+            send, heard = trio.open_memory_channel[Message](math.inf)
+            kernel.attach(lambda channel, message: send.send_nowait(message))
+            yield kernel, heard
             nursery.cancel_scope.cancel()
     assert not psutil.pid_exists(kernel.pid)
 
 
-async def messages_of(kernel: Kernel, msg_id: str) -> list[Message]:
+async def messages_of(heard: Heard, msg_id: str) -> list[Message]:
     """Everything the kernel says about a request, up to its idle status and its reply."""
     found: list[Message] = []
     missing = {"idle", "reply"}
     while missing:
-        for item in await kernel.messages.receive():
-            if item.message.parent_id == msg_id:
-                found.append(item.message)
-                if item.message.content.get("execution_state") == "idle":
-                    missing.discard("idle")
-                if item.message.msg_type == "execute_reply":
-                    missing.discard("reply")
+        message = await heard.receive()
+        if message.parent_id == msg_id:
+            found.append(message)
+            if message.content.get("execution_state") == "idle":
+                missing.discard("idle")
+            if message.msg_type == "execute_reply":
+                missing.discard("reply")
     return found
 
 
 async def test_code_runs_and_its_output_arrives(tmp_path: Path) -> None:
-    async with running_kernel(tmp_path) as kernel:
-        found = await messages_of(kernel, kernel.execute("print('hello'); 1 + 1"))
+    async with running_kernel(tmp_path) as (kernel, heard):
+        found = await messages_of(heard, kernel.execute("print('hello'); 1 + 1"))
         assert [m.content["text"] for m in found if m.msg_type == "stream"] == ["hello\n"]
         [result] = [m for m in found if m.msg_type == "execute_result"]
         assert result.content["data"]["text/plain"] == "2"
@@ -78,41 +83,39 @@ async def test_code_runs_and_its_output_arrives(tmp_path: Path) -> None:
 
 
 async def test_silent_code_leaves_no_count(tmp_path: Path) -> None:
-    async with running_kernel(tmp_path) as kernel:
+    async with running_kernel(tmp_path) as (kernel, heard):
         reply = await kernel.run_silently("__import__('os').chdir('/')")
         assert reply.content["status"] == "ok"
-        found = await messages_of(kernel, kernel.execute("import os; os.getcwd()"))
+        found = await messages_of(heard, kernel.execute("import os; os.getcwd()"))
         [result] = [m for m in found if m.msg_type == "execute_result"]
         assert result.content["data"]["text/plain"] == "'/'"
         assert result.content["execution_count"] == 1
 
 
 async def test_an_interrupt_reaches_running_code(tmp_path: Path) -> None:
-    async with running_kernel(tmp_path) as kernel:
+    async with running_kernel(tmp_path) as (kernel, heard):
         msg_id = kernel.execute("import time\ntime.sleep(50)")
-        while not any(
-            item.message.msg_type == "execute_input" for item in await kernel.messages.receive()
-        ):
+        while (await heard.receive()).msg_type != "execute_input":
             pass
         kernel.interrupt()
-        found = await messages_of(kernel, msg_id)
+        found = await messages_of(heard, msg_id)
         assert [m.content["ename"] for m in found if m.msg_type == "error"] == ["KeyboardInterrupt"]
 
 
 async def test_a_kernel_that_exits_is_noticed_with_its_last_words(tmp_path: Path) -> None:
-    async with running_kernel(tmp_path) as kernel:
-        kernel.execute("import os; print('x' * 10); os.write(2, b'fatal'); os._exit(3)")
+    async with running_kernel(tmp_path) as (kernel, heard):
+        kernel.execute("import os; print('x' * 10, flush=True); os.write(2, b'fatal'); os._exit(3)")
         with trio.fail_after(5):
-            async for _ in kernel.messages:
-                pass
-        await kernel.wait_ended()
+            await kernel.wait_ended()
+        words = [heard.receive_nowait() for _ in range(heard.statistics().current_buffer_used)]
+        assert any(message.content.get("text") == "xxxxxxxxxx\n" for message in words)
         assert "exited with code 3" in kernel.exit_text
         with pytest.raises(KernelDied):
             kernel.execute("1")
 
 
 async def test_a_killed_kernel_takes_waiting_requests_with_it(tmp_path: Path) -> None:
-    async with running_kernel(tmp_path) as kernel:
+    async with running_kernel(tmp_path) as (kernel, _heard):
         kernel.execute("while True: pass")
         os.kill(kernel.pid, signal.SIGKILL)
         with trio.fail_after(5), pytest.raises(KernelDied, match="SIGKILL"):
@@ -120,7 +123,7 @@ async def test_a_killed_kernel_takes_waiting_requests_with_it(tmp_path: Path) ->
 
 
 async def test_stop_lets_the_kernel_end_by_itself(tmp_path: Path) -> None:
-    async with running_kernel(tmp_path) as kernel:
+    async with running_kernel(tmp_path) as (kernel, _heard):
         marker = tmp_path / "atexit-ran"
         await kernel.run_silently(f"__import__('atexit').register(open, {str(marker)!r}, 'w')")
         kernel.stop()
@@ -130,7 +133,7 @@ async def test_stop_lets_the_kernel_end_by_itself(tmp_path: Path) -> None:
 
 
 async def test_a_busy_kernel_and_its_children_are_killed_within_the_grace(tmp_path: Path) -> None:
-    async with running_kernel(tmp_path) as kernel:
+    async with running_kernel(tmp_path) as (kernel, heard):
         msg_id = kernel.execute(
             "import subprocess, signal\n"
             "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
@@ -139,9 +142,9 @@ async def test_a_busy_kernel_and_its_children_are_killed_within_the_grace(tmp_pa
         )
         child = 0
         while not child:
-            for item in await kernel.messages.receive():
-                if item.message.msg_type == "stream" and item.message.parent_id == msg_id:
-                    child = int(item.message.content["text"].split()[0])
+            message = await heard.receive()
+            if message.msg_type == "stream" and message.parent_id == msg_id:
+                child = int(message.content["text"].split()[0])
         with trio.fail_after(6):
             kernel.stop()
             await kernel.wait_ended()

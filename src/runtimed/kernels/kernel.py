@@ -1,8 +1,8 @@
 """One kernel process: its channels, its life and its end.
 
-A Kernel knows nothing of cells. Whoever adopts it iterates `messages` and gets everything that the
-kernel says, in order, until the process is gone. The process is asked to end, then terminated, then
-killed, whichever way this task is left.
+A Kernel knows nothing of cells. Whoever adopts it is told everything that the kernel says, in
+order, by the task that reads the channel: a queue in between would cost a task switch for each
+message. The process is asked to end, then terminated, then killed, whichever way this task is left.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import attrs
 import trio
 import zmq
 
@@ -30,7 +29,7 @@ from runtimed.kernels.launch import LaunchSpec
 from runtimed.kernels.zmq_stream import ZmqStream
 from runtimed.messages.wire import Message, WireFormat
 
-__all__ = ["ASK_GRACE", "TERMINATE_GRACE", "Kernel", "KernelMessage"]
+__all__ = ["ASK_GRACE", "TERMINATE_GRACE", "Hear", "Kernel"]
 
 log = logging.getLogger(__name__)
 
@@ -48,12 +47,8 @@ _LAST_WORDS = 0.02
 _TAIL = 8192
 
 
-@attrs.frozen
-class KernelMessage:
-    """A message and the channel it came on: `iopub` or `shell`."""
-
-    channel: str
-    message: Message
+#: Takes a channel's name, `iopub` or `shell`, and a message; must not block.
+Hear = Callable[[str, Message], None]
 
 
 class _Reply:
@@ -100,9 +95,7 @@ class Kernel:
         self._stop = trio.Event()
         self._ended = trio.Event()
         self._exit_text: str | None = None
-        self._attached = False
-        # When full the reader waits, and ZMQ holds what comes meanwhile.
-        self._send_messages, self.messages = trio.open_memory_channel[list[KernelMessage]](16)
+        self._hear: Hear | None = None
 
     def __repr__(self) -> str:
         state = self._exit_text or ("running" if self.pid else "not started")
@@ -127,9 +120,9 @@ class Kernel:
 
     # ------------------------------------------------------------------ talking
 
-    def attach(self) -> None:
-        """From now on everything the kernel says goes to `messages`."""
-        self._attached = True
+    def attach(self, hear: Hear | None) -> None:
+        """From now on `hear` gets everything the kernel says; with None nobody does."""
+        self._hear = hear
 
     def execute(self, code: str, *, silent: bool = False) -> str:
         """Send an execute_request; the id that its messages will name as their parent.
@@ -251,7 +244,6 @@ class Kernel:
             self._exit_text = self._exit_text or "The kernel did not start"
             for reply in self._replies.values():
                 reply.put(None)
-            self._send_messages.close()
             self._connection.remove()
             self._ended.set()
         if failure is not None:
@@ -316,10 +308,9 @@ class Kernel:
 
     async def _read(self, channel: str, stream: ZmqStream) -> None:
         while True:
-            await self._deliver(channel, await stream.receive())
+            self._deliver(channel, await stream.receive())
 
-    async def _deliver(self, channel: str, batch: list[list[bytes]]) -> None:
-        messages = []
+    def _deliver(self, channel: str, batch: list[list[bytes]]) -> None:
         for frames in batch:
             try:
                 message = self._wire.parse(frames)
@@ -333,14 +324,8 @@ class Kernel:
             elif (reply := self._replies.get(message.parent_id)) is not None:
                 reply.put(message)
                 continue
-            messages.append(KernelMessage(channel, message))
-        if messages and self._attached:
-            # Whoever adopted the kernel may have let go of it: then nobody listens any more.
-            with contextlib.suppress(trio.BrokenResourceError):
-                try:
-                    self._send_messages.send_nowait(messages)
-                except trio.WouldBlock:
-                    await self._send_messages.send(messages)
+            if self._hear is not None:
+                self._hear(channel, message)
 
     async def _last_words(self, iopub: ZmqStream) -> None:
         """Wait until what the process sent before it exited has been delivered."""

@@ -14,7 +14,7 @@ import attrs
 
 from runtimed.blobs.store import BlobStore
 from runtimed.errors import CellNotFound, KernelDied, RuntimedError
-from runtimed.kernels.kernel import Kernel, KernelMessage
+from runtimed.kernels.kernel import Kernel
 from runtimed.messages.queue import Command, Execution, ExecutionQueue, Finish, Start
 from runtimed.messages.wire import Message
 from runtimed.outputs.cell_outputs import CellOutputs
@@ -100,15 +100,14 @@ class CellRunner:
         """Run cells on a kernel. Returns when it has ended and all that waited has its outcome."""
         kernel = launched.kernel
         self.kernel = launched
-        kernel.attach()
+        kernel.attach(self._handle)
         self._set_status("idle")
         self._carry_out(self.queue.kernel_is_ready())
         self.publisher.publish()
         try:
-            async for batch in kernel.messages:
-                for item in batch:
-                    self._handle(item)
+            await kernel.wait_ended()
         finally:
+            kernel.attach(None)
             self._kernel_gone(kernel)
 
     def _kernel_gone(self, kernel: Kernel) -> None:
@@ -201,10 +200,9 @@ class CellRunner:
 
     # ------------------------------------------------------------------ what the kernel says
 
-    def _handle(self, item: KernelMessage) -> None:
-        message = item.message
+    def _handle(self, channel: str, message: Message) -> None:
         run = self._runs.get(message.parent_id)
-        if item.channel == "shell":
+        if channel == "shell":
             if run is not None and message.msg_type == "execute_reply":
                 self._reply(run, message)
         elif run is not None:
