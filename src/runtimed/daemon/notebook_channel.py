@@ -95,6 +95,8 @@ async def _read(link: Link, room: Room, peer: Peer, worker: _Worker) -> None:
             await worker.take(event)
         elif isinstance(event, events.UnknownRequest):
             _respond(link, peer, responses.Error(error=event.error), event.id)
+        elif isinstance(event, events.PresenceMessage):
+            room.presence.receive(peer, event.data)
         elif isinstance(event, events.Closed):
             return
 
@@ -113,6 +115,8 @@ async def _write(link: Link, room: Room, peer: Peer) -> None:
         frames = peer.take()
         if peer.behind and (message := room.generate_sync(peer)) is not None:
             frames.insert(0, link.protocol.send(events.SyncMessage(message)))
+        if peer.presence_waits:
+            frames += room.presence.take(peer)
         if frames:
             try:
                 await link.send_bytes(frames[0] if len(frames) == 1 else b"".join(frames))

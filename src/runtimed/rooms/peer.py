@@ -8,7 +8,7 @@ flag and a bounded outbox.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import trio
 
@@ -26,6 +26,11 @@ _ANSWER_WITHIN = 0.05
 #: Seconds within which something that announces more is written, if that does not come before.
 _FOLLOWED_WITHIN = 0.012
 
+#: Seconds within which presence is written, if nothing else is sent before.
+_PRESENCE_WITHIN = 0.02
+
+_LEFT = "left"
+
 
 class Peer:
     """One connection to a room."""
@@ -41,6 +46,9 @@ class Peer:
         self._patience = trio.CancelScope()
         self.overrun = False
         self.dismissed: str | None = None
+        self.presence_faulty = False
+        self._presence: dict[tuple[str, str], bytes] = {}
+        self._snapshot_due = True
 
     def __repr__(self) -> str:
         return f"<Peer {self.id[:8]} outbox={len(self._outbox)} behind={self.behind}>"
@@ -76,6 +84,43 @@ class Peer:
         self._size += len(frame)
         if not waiting:
             self._write_by(trio.current_time() + _FOLLOWED_WITHIN)
+
+    def post_presence(self, about: str, channel: str, frame: bytes) -> None:
+        """Post what is new of another peer on one of its channels.
+
+        It travels with whatever is written next. What still waits of that peer and channel is
+        dropped, since only the latest is of use: a peer that does not read keeps one frame for
+        each, however much others move.
+        """
+        # Taken out first, so that the order is that of the latest news.
+        self._presence.pop((about, channel), None)
+        self._presence[about, channel] = frame
+        self._write_by(trio.current_time() + _PRESENCE_WITHIN)
+
+    def post_departure(self, about: str, frame: bytes) -> None:
+        """Post that another peer has gone; what waits of it is dropped."""
+        for key in [key for key in self._presence if key[0] == about]:
+            del self._presence[key]
+        self.post_presence(about, _LEFT, frame)
+
+    def owe_snapshot(self) -> None:
+        """The peer is to be told of everybody, as they are when that is written."""
+        self._snapshot_due = True
+        self._write_by(trio.current_time() + _PRESENCE_WITHIN)
+
+    @property
+    def presence_waits(self) -> bool:
+        return self._snapshot_due or bool(self._presence)
+
+    def take_presence(self, snapshot: Callable[[], Iterable[bytes]]) -> list[bytes]:
+        """The presence frames that wait. `snapshot` makes those that tell of everybody."""
+        waiting, self._presence = self._presence, {}
+        if not self._snapshot_due:
+            return list(waiting.values())
+        self._snapshot_due = False
+        # It says all that waits, except who is not in it any more.
+        left = [frame for (_, channel), frame in waiting.items() if channel == _LEFT]
+        return [*left, *snapshot()]
 
     def dismiss(self, reason: str) -> None:
         """The room is gone: the connection is to end, and this is what the peer is told."""

@@ -48,6 +48,8 @@ class RoomChanges(Protocol):
 
     def broadcast(self, message: broadcasts.NotebookBroadcast) -> None: ...
 
+    def kernel_state(self, status: str) -> None: ...
+
 
 @attrs.define
 class Run:
@@ -78,6 +80,7 @@ class Publisher:
         self.displays = DisplayIndex()
         self._dirty: dict[str, Run] = {}
         self._gathered: list[broadcasts.NotebookBroadcast] = []
+        self._kernel_status: str | None = None
         self._queue_is_news = False
         self._next_queue_news = 0.0
         self._publication = trio.CancelScope()  # its deadline is when to publish; see run
@@ -85,6 +88,8 @@ class Publisher:
     def gather(self, message: broadcasts.NotebookBroadcast) -> None:
         """Keep a broadcast until the next publication."""
         self._gathered.append(message)
+        if isinstance(message, broadcasts.KernelStatus):
+            self._kernel_status = message.status
         self._publish_by(trio.current_time() + _GATHER_NEWS)
 
     def changed(self, run: Run) -> None:
@@ -133,6 +138,10 @@ class Publisher:
         gathered, self._gathered = self._gathered, []
         for message in gathered:
             self._room.broadcast(message)
+        # Presence has the last status only, so a cell that ran in between is no news to it.
+        if (status := self._kernel_status) is not None:
+            self._kernel_status = None
+            self._room.kernel_state(status)
 
     def flush(self, run: Run) -> None:
         """One document change for everything new of a run."""

@@ -32,6 +32,7 @@ from runtimed.rooms.execution import CellRunner, LaunchedKernel
 from runtimed.rooms.kernel_slot import KernelSlot
 from runtimed.rooms.notebook_file import LoadedNotebook, write_notebook
 from runtimed.rooms.peer import Peer
+from runtimed.rooms.presence import RoomPresence
 
 __all__ = ["Room", "RoomConfig"]
 
@@ -69,6 +70,7 @@ class Room:
         self.path = path
         self.working_dir: Path | None = None
         self.peers: set[Peer] = set()
+        self.presence = RoomPresence(notebook_id, self.peers)
         self.loading = False
         self.ending = False
         self.document = NotebookDocument.create(notebook_id, daemon_actor())
@@ -103,6 +105,7 @@ class Room:
     def leave(self, peer: Peer) -> None:
         """Remove a peer; what runs goes on."""
         self.peers.discard(peer)
+        self.presence.left(peer)
         if not self.peers:
             self._unused.set()
 
@@ -143,6 +146,11 @@ class Room:
             frame = encode_broadcast(message)
             for peer in self.peers:
                 peer.post((frame,))
+
+    def kernel_state(self, status: str) -> None:
+        """Let the presence of the kernel follow; it travels with what is broadcast anyway."""
+        launched = self.runner.kernel
+        self.presence.kernel_state(status, launched.env_source if launched else None)
 
     async def wait_heads(self, heads: Sequence[str]) -> None:
         """Wait until the document contains the given heads; the caller sets the time limit."""
@@ -382,6 +390,7 @@ class Room:
             async with trio.open_nursery() as self._nursery:
                 self._nursery.start_soon(self.runner.publisher.run)
                 self._nursery.start_soon(self._save_when_due)
+                self._nursery.start_soon(self.presence.run)
                 self._nursery.start_soon(self._load_first, loaded)
                 task_status.started(self)
                 await self._wait_unused_or_closed()
