@@ -134,11 +134,14 @@ def read_metadata(doc: Document, obj: bytes) -> dict[str, Any]:
 def read_assets(doc: Document, obj: bytes) -> dict[str, str]:
     """The asset references of a cell and the blobs they stand for."""
     assets = part(doc, obj, "resolved_assets", ObjType.Map)
-    if assets is None:
-        return {}
+    return {} if assets is None else read_str_members(doc, assets)
+
+
+def read_str_members(doc: Document, obj: bytes) -> dict[str, str]:
+    """The members of a Map that are Str scalars."""
     return {
         key: str(value[1])
-        for key, (value, _) in members(doc, assets)
+        for key, (value, _) in members(doc, obj)
         if isinstance(value, tuple) and value[0] == ScalarType.Str
     }
 

@@ -15,7 +15,7 @@ from automerge.core import Document, ObjType, ScalarType, Transaction
 from runtimed.document.guarded import elements, get, members
 from runtimed.errors import RuntimedError
 
-__all__ = ["OnMade", "read_list", "read_map", "storable", "write_key", "write_map"]
+__all__ = ["OnMade", "read_list", "read_map", "same", "storable", "write_key", "write_map"]
 
 # Nothing sensible nests deeper, and a hostile document must not exhaust the stack.
 MAX_DEPTH = 100
@@ -150,7 +150,7 @@ def _write(
         _write_map(doc, t, old[1], new, made)
     elif isinstance(new, list) and old[0] == ObjType.List:
         _write_list(doc, t, old[1], new, made)
-    elif not _same(_read(doc, old[0], old[1], 0), new):
+    elif not same(_read(doc, old[0], old[1], 0), new):
         _put(t, obj, key, new, made)
 
 
@@ -159,10 +159,10 @@ def _write_list(doc: Document, t: Transaction, obj: bytes, new: list[Any], made:
     plain = [_read(doc, value, child, 0) for value, child in old]
     shorter = min(len(old), len(new))
     start = 0
-    while start < shorter and _same(plain[start], new[start]):
+    while start < shorter and same(plain[start], new[start]):
         start += 1
     end = 0
-    while end < shorter - start and _same(plain[-1 - end], new[-1 - end]):
+    while end < shorter - start and same(plain[-1 - end], new[-1 - end]):
         end += 1
     common = shorter - start - end  # replaced in place, in pairs
     for i in range(start, start + common):
@@ -173,14 +173,14 @@ def _write_list(doc: Document, t: Transaction, obj: bytes, new: list[Any], made:
         _insert(t, obj, i, new[i], made)
 
 
-def _same(old: Any, new: Any) -> bool:
+def same(old: Any, new: Any) -> bool:
     """Equality that tells 1 from 1.0 and from True, at every depth."""
     if type(old) is not type(new):
         return False
     if isinstance(new, dict):
-        return old.keys() == new.keys() and all(_same(old[key], new[key]) for key in new)
+        return old.keys() == new.keys() and all(same(old[key], new[key]) for key in new)
     if isinstance(new, list):
-        return len(old) == len(new) and all(map(_same, old, new))
+        return len(old) == len(new) and all(map(same, old, new))
     return bool(old == new)
 
 

@@ -37,6 +37,7 @@ from runtimed.document.cell_values import (
     read_metadata,
     read_source,
     read_str,
+    read_str_members,
     read_strings,
 )
 from runtimed.document.changes import touched
@@ -221,6 +222,14 @@ class NotebookDocument(SharedDocument):
         """
         return self._insert(NewCell(cell_id, cell_type, source), self._index_after(after))
 
+    def insert_new_cell(self, cell: NewCell, after: str | None) -> str:
+        """Insert a whole cell behind another one; None: at the start, unknown: at the end.
+
+        Returns: its position.
+        Raises: RuntimedError if there is a cell with this id.
+        """
+        return self._insert(cell, self._index_after(after))
+
     def load_cells(self, cells: Iterable[NewCell]) -> None:
         """Append many cells, as one change.
 
@@ -386,6 +395,11 @@ class NotebookDocument(SharedDocument):
         """A string directly under the notebook's metadata; None if there is none."""
         metadata = self._index.metadata_object
         return None if metadata is None else read_str(self._doc, metadata, key)
+
+    def raw_metadata_strings(self) -> dict[str, str]:
+        """All strings directly under the notebook's metadata."""
+        metadata = self._index.metadata_object
+        return {} if metadata is None else read_str_members(self._doc, metadata)
 
     def set_raw_metadata(self, key: str, value: str) -> None:
         """Set a string directly under the notebook's metadata.
