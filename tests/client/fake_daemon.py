@@ -379,6 +379,10 @@ class FakeDaemon:
     ) -> responses.NotebookResponse:
         if isinstance(request, requests.GetHeads):
             return responses.Heads(room.document.heads)
+        if isinstance(request, requests.EnsureMetadata):
+            if room.document.ensure_metadata(request.cell_id, request.path, request.value):
+                room.changed()
+            return responses.Heads(room.document.heads)
         if isinstance(request, requests.LaunchKernel):
             config = LaunchedEnvConfig()
             if room.kernel is not None:

@@ -283,6 +283,7 @@ VALID_REQUESTS: list[Any] = [
     requests.GetMetadataSnapshot(),
     requests.SetMetadataSnapshot("{}"),
     requests.GetHeads(),
+    requests.EnsureMetadata("c", ("a", "b"), {"c": 1}),
     requests.LeaveNotebook(False),
 ]
 

@@ -288,8 +288,36 @@ def test_cell_metadata_is_changed_leaf_by_leaf(doc: NotebookDocument) -> None:
     assert doc.cell_metadata("c") == {"tags": {"deep": 1}, "jupyter": {"source_hidden": True}}
     doc.set_cell_metadata("c", {})
     assert doc.cell_metadata("c") == {}
-    with pytest.raises(RuntimedError, match="empty"):
-        doc.set_cell_metadata_at("c", [], 1)
+    for path in ([], ["a", ""]):
+        with pytest.raises(RuntimedError, match="empty"):
+            doc.set_cell_metadata_at("c", path, 1)
+    assert doc.cell_metadata("c") == {}
+
+
+def test_what_stands_in_the_way_of_a_path_gives_way_and_what_stands_beside_it_stays(
+    doc: NotebookDocument,
+) -> None:
+    doc.insert_cell("c", "code")
+    doc.set_cell_metadata("c", {"a": "text", "b": {"kept": 1}})
+    doc.set_cell_metadata_at("c", ["a", "deep", "er"], [1])
+    doc.set_cell_metadata_at("c", ["b", "new"], None)
+    assert doc.cell_metadata("c") == {"a": {"deep": {"er": [1]}}, "b": {"kept": 1, "new": None}}
+    with pytest.raises(RuntimedError, match="deeply"):
+        doc.set_cell_metadata_at("c", ["x"] * 200, 1)
+
+
+def test_an_object_in_the_metadata_is_made_only_once(doc: NotebookDocument) -> None:
+    doc.insert_cell("c", "code")
+    for cell_id, path in [("c", ["jupyter"]), (None, ["runt", "uv"])]:
+        assert doc.ensure_metadata(cell_id, path, {"x": 1})
+        heads = doc.heads
+        assert doc.has_metadata_object(cell_id, path)
+        assert not doc.ensure_metadata(cell_id, path, {"x": 2})
+        assert doc.heads == heads
+    assert doc.metadata_at(["runt", "uv", "x"]) == 1
+    assert doc.metadata_at(["runt", "conda", "x"]) is None
+    with pytest.raises(CellNotFound):
+        doc.ensure_metadata("no", ["a"], {})
 
 
 def test_resolved_assets_are_changed_one_by_one(doc: NotebookDocument) -> None:

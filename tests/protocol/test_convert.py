@@ -124,6 +124,11 @@ VECTORS: list[tuple[Any, str]] = [
     (requests.LeaveNotebook(True), '{"action":"leave_notebook","stop_kernel":true}'),
     (requests.GetHeads(), '{"action":"get_heads"}'),
     (
+        requests.EnsureMetadata(None, ["runt", "uv"], {"dependencies": []}),
+        '{"action":"ensure_metadata","cell_id":null,"path":["runt","uv"],'
+        '"value":{"dependencies":[]}}',
+    ),
+    (
         responses.KernelLaunched(
             "deno", "deno", LaunchedEnvConfig(deno_config=DenoLaunchedConfig(), launch_id="l")
         ),
@@ -255,7 +260,8 @@ TAGS = {
         "launch_kernel queue_cell execute_cell clear_outputs interrupt_execution shutdown_kernel "
         "get_kernel_info get_queue_state run_all_cells send_comm get_history complete "
         "save_notebook clone_notebook sync_environment get_doc_bytes get_raw_metadata "
-        "set_raw_metadata get_metadata_snapshot set_metadata_snapshot get_heads leave_notebook"
+        "set_raw_metadata get_metadata_snapshot set_metadata_snapshot get_heads "
+        "ensure_metadata leave_notebook"
     ),
     "result": (
         "kernel_launched kernel_already_running cell_queued outputs_cleared interrupt_sent "

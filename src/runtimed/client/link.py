@@ -11,7 +11,7 @@ import itertools
 import logging
 import os
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol, TypeAlias
 
 import trio
@@ -183,6 +183,17 @@ class Link:
             if not self.alive:
                 raise self._error()
             await self._synced.park()
+
+    async def caught_up(self, heads: Iterable[str], timeout: float) -> None:
+        """Wait until what the daemon says to hold is here.
+
+        Raises: RuntimedError "Connection timed out"; ConnectionLost.
+        """
+        self.replica.announced(heads)
+        with trio.move_on_after(timeout) as limit:
+            await self.wait_until(lambda: self.replica.in_step)
+        if limit.cancelled_caught:
+            raise RuntimedError("Connection timed out")
 
     async def confirm(self, timeout: float) -> None:
         """Wait until the daemon has all local edits, and its document as of then is here.

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
 from runtimed.client.arguments import as_flag, as_optional_text, as_text, as_texts
-from runtimed.client.membership import Membership
+from runtimed.client.membership import REQUEST_TIMEOUT, Membership, unexpected
 from runtimed.client.portal import on_trio
-from runtimed.errors import RuntimedError
+from runtimed.document.metadata import DEFAULT_RUNT
+from runtimed.errors import RequestFailed, RuntimedError
+from runtimed.protocol import requests, responses
 
 __all__ = ["NotebookMetadata", "package_name"]
 
@@ -24,10 +26,6 @@ _NEW_SECTIONS: dict[str, dict[str, list[str]]] = {
     "uv": {"dependencies": []},
     "conda": {"dependencies": [], "channels": ["conda-forge"]},
 }
-_DEFAULT_RUNT = {"schema_version": "1"}
-
-#: How often an added dependency is put back should a section made elsewhere at the same moment win.
-_ATTEMPTS = 3
 
 
 class NotebookMetadata(Membership):
@@ -58,8 +56,9 @@ class NotebookMetadata(Membership):
         kernelspec["display_name"] = as_text("display_name", display_name)
         if as_optional_text("language", language) is not None:
             kernelspec["language"] = language or ""
-        await self._connect()
-        self._write_snapshot({**self._snapshot(), "kernelspec": kernelspec})
+        link = await self._connect()
+        link.replica.document.set_metadata_at(["kernelspec"], kernelspec)
+        link.edited()
 
     @on_trio
     async def get_kernelspec(self) -> dict[str, str] | None:
@@ -81,7 +80,7 @@ class NotebookMetadata(Membership):
     @on_trio
     async def set_cell_metadata(self, cell_id: str, metadata_json: str) -> bool:
         """Replace a cell's metadata by a JSON object. False if there is no such cell."""
-        return self._set_cell_metadata_at(cell_id, [], _parsed(metadata_json))
+        return await self._set_cell_metadata_at(cell_id, [], _parsed(metadata_json))
 
     @on_trio
     async def update_cell_metadata_at(
@@ -91,32 +90,38 @@ class NotebookMetadata(Membership):
 
         An empty path stands for all of the metadata. False if there is no such cell.
         """
-        return self._set_cell_metadata_at(cell_id, as_texts("path", path), _parsed(value_json))
+        value = _parsed(value_json)
+        return await self._set_cell_metadata_at(cell_id, as_texts("path", path), value)
 
     @on_trio
     async def set_cell_source_hidden(self, cell_id: str, hidden: bool) -> bool:
         """Hide or show a cell's source. False if there is no such cell."""
-        return self._set_cell_metadata_at(
+        return await self._set_cell_metadata_at(
             cell_id, ["jupyter", "source_hidden"], as_flag("hidden", hidden)
         )
 
     @on_trio
     async def set_cell_outputs_hidden(self, cell_id: str, hidden: bool) -> bool:
         """Hide or show a cell's outputs. False if there is no such cell."""
-        return self._set_cell_metadata_at(
+        return await self._set_cell_metadata_at(
             cell_id, ["jupyter", "outputs_hidden"], as_flag("hidden", hidden)
         )
 
     @on_trio
     async def set_cell_tags(self, cell_id: str, tags: Sequence[str]) -> bool:
         """Replace a cell's tags. False if there is no such cell."""
-        return self._set_cell_metadata_at(cell_id, ["tags"], as_texts("tags", tags))
+        return await self._set_cell_metadata_at(cell_id, ["tags"], as_texts("tags", tags))
 
-    def _set_cell_metadata_at(self, cell_id: str, path: list[str], value: Any) -> bool:
-        link = self._linked()
-        document = link.replica.document
+    async def _set_cell_metadata_at(self, cell_id: str, path: list[str], value: Any) -> bool:
+        document = self._document
         if as_text("cell_id", cell_id) not in document:
             return False
+        if len(path) > 1:
+            await self._ensure_metadata(cell_id, path[:-1], {})
+        link = self._linked()
+        document = link.replica.document
+        if cell_id not in document:
+            return False  # deleted by somebody meanwhile
         if path:
             document.set_cell_metadata_at(cell_id, path, value)
         elif isinstance(value, dict):
@@ -161,67 +166,66 @@ class NotebookMetadata(Membership):
     @on_trio
     async def get_metadata_env_type(self) -> str | None:
         """`conda` or `uv`, whichever the notebook has a section for; None if neither."""
-        runt = (self._document.metadata_snapshot() or {}).get("runt", {})
-        return next((kind for kind in ("conda", "uv") if kind in runt), None)
-
-    def _snapshot(self) -> dict[str, Any]:
-        return self._document.metadata_snapshot() or {"runt": dict(_DEFAULT_RUNT)}
-
-    def _write_snapshot(self, snapshot: dict[str, Any]) -> None:
-        link = self._linked()
-        link.replica.document.set_metadata_snapshot(snapshot)
-        link.edited()
-
-    def _section(self, kind: str) -> dict[str, Any] | None:
-        section = self._snapshot().get("runt", {}).get(kind)
-        return section if isinstance(section, dict) else None
+        document = self._document
+        for kind in ("conda", "uv"):
+            if document.has_metadata_object(None, ["runt", kind]):
+                return kind
+        return None
 
     def _dependencies(self, kind: str) -> list[str]:
-        return list((self._section(kind) or {}).get("dependencies", []))
+        entries = self._document.metadata_at(["runt", kind, "dependencies"])
+        if not isinstance(entries, list):
+            return []
+        return [entry for entry in entries if isinstance(entry, str)]
 
     async def _add_dependency(self, kind: str, package: str) -> None:
         package = as_text("package", package).strip()
         if not package_name(package):
             raise RuntimedError(f"Not a package: {package!r}")
-        if self._section(kind) is not None:
-            self._put_dependency(kind, package)
-            return
-        # Two clients that make the section at the same moment make two, and one is dropped. So look
-        # at the daemon's document first, and afterwards whether ours has survived.
-        for _ in range(_ATTEMPTS):
-            await self._in_step()
-            if package in self._dependencies(kind):
-                return
-            self._put_dependency(kind, package)
-        await self._in_step()
-
-    def _put_dependency(self, kind: str, package: str) -> None:
-        section = self._section(kind) or _NEW_SECTIONS[kind]
-        old = list(section.get("dependencies", []))
+        await self._ensure_metadata(None, ["runt"], DEFAULT_RUNT)
+        await self._ensure_metadata(None, ["runt", kind], _NEW_SECTIONS[kind])
+        old = self._dependencies(kind)
         name = package_name(package)
         same = [at for at, entry in enumerate(old) if package_name(entry) == name]
+        new = [entry for at, entry in enumerate(old) if at not in same[1:]]
         if same:
-            new = [entry for at, entry in enumerate(old) if at not in same[1:]]
             new[same[0]] = package
         else:
-            new = [*old, package]
-        if new != old:
-            self._write_dependencies(kind, section, new)
+            new.append(package)
+        self._write_dependencies(kind, new)
 
     def _remove_dependency(self, kind: str, package: str) -> bool:
         name = package_name(as_text("package", package))
-        section = self._section(kind) or {}
-        old = list(section.get("dependencies", []))
+        old = self._dependencies(kind)
         new = [entry for entry in old if package_name(entry) != name]
         if len(new) == len(old):
             return False
-        self._write_dependencies(kind, section, new)
+        self._write_dependencies(kind, new)
         return True
 
-    def _write_dependencies(self, kind: str, section: dict[str, Any], new: list[str]) -> None:
-        snapshot = self._snapshot()
-        runt = {**snapshot["runt"], kind: {**section, "dependencies": new}}
-        self._write_snapshot({**snapshot, "runt": runt})
+    def _write_dependencies(self, kind: str, new: list[str]) -> None:
+        link = self._linked()
+        link.replica.document.set_metadata_at(["runt", kind, "dependencies"], new)
+        link.edited()
+
+    async def _ensure_metadata(
+        self, cell_id: str | None, path: list[str], value: Mapping[str, Any]
+    ) -> None:
+        """Have an object in the metadata that is the same one for all who write into it.
+
+        The daemon makes it: two that were made at the same moment would hide one another. A daemon
+        that can't leaves it to the write that follows.
+        """
+        if self._document.has_metadata_object(cell_id, path):
+            return
+        request = requests.EnsureMetadata(cell_id, path, dict(value))
+        try:
+            answer = await self._request(request)
+        except RequestFailed:
+            return
+        if not isinstance(answer, responses.Heads):
+            raise unexpected("ensure_metadata", answer)
+        await self._linked().caught_up(answer.heads, REQUEST_TIMEOUT)
 
 
 def package_name(package: str) -> str:

@@ -270,6 +270,15 @@ async def _get_heads(room: Room, peer: Peer, request: requests.GetHeads) -> Any:
     return responses.Heads(heads=list(room.document.heads))
 
 
+async def _ensure_metadata(room: Room, peer: Peer, request: requests.EnsureMetadata) -> Any:
+    await room.wait_loaded()
+    if request.cell_id is None and request.path[:1] != ("runt",):
+        raise RuntimedError("Only the cells' metadata and the notebook's 'runt' can be added to")
+    if room.document.ensure_metadata(request.cell_id, request.path, request.value):
+        room.document_changed()
+    return responses.Heads(heads=list(room.document.heads))
+
+
 async def _leave_notebook(room: Room, peer: Peer, request: requests.LeaveNotebook) -> Any:
     stopped = False
     if request.stop_kernel and room.peers <= {peer}:
@@ -297,5 +306,6 @@ _HANDLERS: dict[type, Callable[[Room, Peer, Any], Awaitable[Any]]] = {
     requests.GetMetadataSnapshot: _get_metadata_snapshot,
     requests.SetMetadataSnapshot: _set_metadata_snapshot,
     requests.GetHeads: _get_heads,
+    requests.EnsureMetadata: _ensure_metadata,
     requests.LeaveNotebook: _leave_notebook,
 }

@@ -7,7 +7,7 @@ only the leaves that differ, so that two peers who change different fields both 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from automerge.core import Document, ObjType, ScalarType, Transaction
@@ -15,7 +15,18 @@ from automerge.core import Document, ObjType, ScalarType, Transaction
 from runtimed.document.guarded import elements, get, members
 from runtimed.errors import RuntimedError
 
-__all__ = ["OnMade", "read_list", "read_map", "same", "storable", "write_key", "write_map"]
+__all__ = [
+    "OnMade",
+    "map_at",
+    "read_at",
+    "read_list",
+    "read_map",
+    "same",
+    "storable",
+    "write_at",
+    "write_key",
+    "write_map",
+]
 
 # Nothing sensible nests deeper, and a hostile document must not exhaust the stack.
 MAX_DEPTH = 100
@@ -50,6 +61,22 @@ def read_key(doc: Document, obj: bytes, key: str) -> Any:
     found = get(doc, obj, key)
     read = None if found is None else _read(doc, found[0], found[1], 0)
     return None if read is _DROPPED else read
+
+
+def read_at(doc: Document, obj: bytes, path: Sequence[str]) -> Any:
+    """Read what is at a path of keys as JSON; None if there is nothing."""
+    inner = map_at(doc, obj, path[:-1])
+    return None if inner is None else read_key(doc, inner, path[-1])
+
+
+def map_at(doc: Document, obj: bytes, path: Sequence[str]) -> bytes | None:
+    """The Map at a path of keys; None if there is something else, or nothing."""
+    for key in path:
+        found = get(doc, obj, key)
+        if found is None or found[0] != ObjType.Map:
+            return None
+        obj = found[1]
+    return obj
 
 
 def _read(doc: Document, value: Any, child: bytes, depth: int) -> Any:
@@ -129,6 +156,28 @@ def write_key(
 ) -> None:
     """Make one member of a Map equal to a JSON value, touching only what differs."""
     _write(doc, transaction, obj, key, get(doc, obj, key), storable(new), made)
+
+
+def write_at(
+    doc: Document, t: Transaction, obj: bytes, path: Sequence[str], new: Any, made: OnMade
+) -> None:
+    """Make what is at a path of keys equal to a JSON value, touching nothing beside the path.
+
+    Special cases: what is no Map on the way is replaced by one.
+    Raises: RuntimedError for an empty path or key, and for what is no JSON or nested too deeply.
+    """
+    if not path or not all(path):
+        raise RuntimedError("A path into the metadata is made of names, and none of them is empty")
+    new = _storable(new, len(path) - 1)
+    for key in map(clean_text, path[:-1]):
+        found = get(doc, obj, key)
+        if found is not None and found[0] == ObjType.Map:
+            obj = found[1]
+        else:
+            obj = t.put_object(obj, key, ObjType.Map)
+            made(obj)
+    key = clean_text(path[-1])
+    _write(doc, t, obj, key, get(doc, obj, key), new, made)
 
 
 def _write_map(

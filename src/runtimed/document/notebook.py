@@ -6,7 +6,6 @@ files, kernels or connections: sync messages are bytes that come in and go out.
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -42,7 +41,14 @@ from runtimed.document.cell_values import (
 )
 from runtimed.document.changes import touched
 from runtimed.document.guarded import get, is_panic
-from runtimed.document.json_mapping import clean_text, storable, write_map
+from runtimed.document.json_mapping import (
+    clean_text,
+    map_at,
+    read_at,
+    storable,
+    write_at,
+    write_map,
+)
 from runtimed.document.metadata import read_snapshot, write_snapshot
 from runtimed.document.schema import create_root, upgrade
 from runtimed.document.shared_document import SharedDocument, SyncPeer
@@ -344,16 +350,36 @@ class NotebookDocument(SharedDocument):
         Special cases: what is no object on the way is replaced by one.
         Raises: RuntimedError for what is no JSON, and for an empty path.
         """
-        if not path:
-            raise RuntimedError("The path into the metadata is empty")
-        metadata = copy.deepcopy(self.cell_metadata(cell_id))
-        inner = metadata
-        for key in path[:-1]:
-            if not isinstance(inner.get(key), dict):
-                inner[key] = {}
-            inner = inner[key]
-        inner[path[-1]] = value
-        self.set_cell_metadata(cell_id, metadata)
+        cell = self._cell(cell_id)
+        with self._edit() as t:
+            if part(self._doc, cell, "metadata", ObjType.Map) is None:
+                self.set_cell_metadata(cell_id, read_metadata(self._doc, cell))  # the legacy form
+            obj = self._object(t, cell_id, cell, "metadata")
+            write_at(
+                self._doc, t, obj, path, value, lambda made: self._index.made_in(cell_id, made)
+            )
+
+    def has_metadata_object(self, cell_id: str | None, path: Sequence[str]) -> bool:
+        """Whether there is an object at a path of a cell's metadata, or of the notebook's."""
+        obj = self._index.metadata_object
+        if cell_id is not None:
+            obj = part(self._doc, self._cell(cell_id), "metadata", ObjType.Map)
+        return obj is not None and map_at(self._doc, obj, path) is not None
+
+    def ensure_metadata(
+        self, cell_id: str | None, path: Sequence[str], value: Mapping[str, Any]
+    ) -> bool:
+        """Put an object at a path of a cell's metadata, or of the notebook's, if there is none.
+
+        Returns: whether it was put there.
+        """
+        if self.has_metadata_object(cell_id, path):
+            return False
+        if cell_id is None:
+            self.set_metadata_at(path, value)
+        else:
+            self.set_cell_metadata_at(cell_id, path, value)
+        return True
 
     def set_resolved_assets(self, cell_id: str, assets: Mapping[str, str]) -> None:
         """Replace the asset references of a cell, touching only those that differ."""
@@ -389,6 +415,22 @@ class NotebookDocument(SharedDocument):
         with self._edit() as t:
             write_snapshot(
                 self._doc, t, metadata, snapshot, lambda made: self._index.made_in(None, made)
+            )
+
+    def metadata_at(self, path: Sequence[str]) -> Any:
+        """One value inside the notebook's metadata; None if there is nothing."""
+        metadata = self._index.metadata_object
+        return None if metadata is None else read_at(self._doc, metadata, path)
+
+    def set_metadata_at(self, path: Sequence[str], value: Any) -> None:
+        """Set one value inside the notebook's metadata, making the objects on the way to it.
+
+        Raises: RuntimedError for what is no JSON, and for an empty path.
+        """
+        metadata = self._metadata_map()
+        with self._edit() as t:
+            write_at(
+                self._doc, t, metadata, path, value, lambda made: self._index.made_in(None, made)
             )
 
     def raw_metadata(self, key: str) -> str | None:

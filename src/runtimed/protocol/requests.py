@@ -10,13 +10,14 @@ from typing import Any
 
 import attrs
 
-from runtimed.protocol.spelling import NULL, Bare, SignedInt, Wire
+from runtimed.protocol.spelling import NULL, Bare, SignedInt, Wire, strings
 from runtimed.protocol.structures import optional_strings
 
 __all__ = [
     "ClearOutputs",
     "CloneNotebook",
     "Complete",
+    "EnsureMetadata",
     "ExecuteCell",
     "GetDocBytes",
     "GetHeads",
@@ -189,6 +190,18 @@ class GetHeads(Bare):
 
 
 @attrs.frozen(eq=False, repr=False)
+class EnsureMetadata(Wire):
+    """Put an object into the metadata, of the notebook or of a cell, unless there is one already.
+
+    Two clients that both made it would make two, of which one is hidden with all that is in it.
+    """
+
+    cell_id: str | None = attrs.field(metadata=NULL)
+    path: tuple[str, ...] = attrs.field(converter=strings)
+    value: dict[str, Any]
+
+
+@attrs.frozen(eq=False, repr=False)
 class LeaveNotebook(Wire):
     """Announce the end of this connection; the only peer may have the kernel stopped first."""
 
@@ -217,5 +230,6 @@ NotebookRequest = (
     | GetMetadataSnapshot
     | SetMetadataSnapshot
     | GetHeads
+    | EnsureMetadata
     | LeaveNotebook
 )
