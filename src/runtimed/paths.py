@@ -27,6 +27,7 @@ __all__ = [
     "default_paths",
     "default_socket_path",
     "paths_for_socket",
+    "settings_folder",
     "workspace_path",
     "worktree_hash",
 ]
@@ -35,6 +36,7 @@ __all__ = [
 MAX_SOCKET_PATH = 103
 
 _NAMESPACE = "runt"
+_CONFIG_NAMESPACE = "nteract"
 
 
 @attrs.frozen
@@ -82,6 +84,10 @@ class Paths:
     def documents(self) -> Path:
         return self.base / "notebook-docs"
 
+    @property
+    def settings(self) -> Path:
+        return self.base / "settings.automerge"
+
 
 def cache_root(environ: Mapping[str, str] = os.environ) -> Path:
     """The user's cache directory: $XDG_CACHE_HOME or ~/.cache; ~/Library/Caches on macOS."""
@@ -91,6 +97,11 @@ def cache_root(environ: Mapping[str, str] = os.environ) -> Path:
 def config_root(environ: Mapping[str, str] = os.environ) -> Path:
     """The user's configuration directory: $XDG_CONFIG_HOME or ~/.config; macOS has its own."""
     return _user_root(environ, "XDG_CONFIG_HOME", ".config", "Library/Application Support")
+
+
+def settings_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where `settings.json` lies. One for all daemons of a user, in development mode too."""
+    return config_root(environ) / _CONFIG_NAMESPACE
 
 
 def _user_root(environ: Mapping[str, str], variable: str, linux: str, macos: str) -> Path:

@@ -73,7 +73,7 @@ async def test_concurrent_joins_make_one_room(tmp_path: Path) -> None:
             if what == "shared":
                 found.append((await daemon.rooms.join("shared"))[0])
             else:
-                found.append((await daemon.rooms.open_notebook(path, "python"))[0])
+                found.append((await daemon.rooms.open_notebook(path))[0])
 
         async with trio.open_nursery() as nursery:
             for _ in range(50):
@@ -593,7 +593,7 @@ async def test_a_refused_notebook_can_be_opened_once_it_is_mended(tmp_path: Path
     path.write_text("broken")
     async with open_loopback(tmp_path) as daemon:
         with pytest.raises(NotebookUnreadable):
-            await daemon.rooms.open_notebook(path, "python")
+            await daemon.rooms.open_notebook(path)
         path.write_bytes(notebook("a"))
         _, reply = await open_file(daemon, path)
         assert reply.error is None

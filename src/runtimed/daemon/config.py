@@ -16,7 +16,10 @@ __all__ = ["Config", "prepare_directories"]
 
 @attrs.frozen
 class Config:
-    """Paths and sizes. `keep_alive` is in seconds; it is how long a room stays without peers."""
+    """Paths and sizes.
+
+    `keep_alive` is in seconds: how long a room stays without peers. None leaves it to the settings.
+    """
 
     paths: Paths
     notebooks: Path
@@ -25,7 +28,7 @@ class Config:
     uv_pool_size: int = 3
     conda_pool_size: int = 3
     warm_kernels: int = 1
-    keep_alive: float = 30.0
+    keep_alive: float | None = None
 
 
 def prepare_directories(config: Config) -> None:

@@ -63,11 +63,9 @@ def cli(context: click.Context, log_level: str | None, dev: bool) -> None:
 @click.option(
     "--keep-alive",
     type=click.FloatRange(0),
-    default=30.0,
-    show_default=True,
     metavar="SECONDS",
     envvar="RUNTIMED_KEEP_ALIVE",
-    help="How long a notebook without peers keeps its kernel.",
+    help="How long a notebook without peers keeps its kernel.  [default: the user's setting]",
 )
 @click.pass_obj
 def run(
@@ -78,7 +76,7 @@ def run(
     uv_pool_size: int = 3,
     conda_pool_size: int = 3,
     warm_kernels: int = 1,
-    keep_alive: float = 30.0,
+    keep_alive: float | None = None,
 ) -> None:
     """Run in the foreground until SIGTERM, SIGINT or a shutdown request."""
     from runtimed.daemon.config import Config, prepare_directories

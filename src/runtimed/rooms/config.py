@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import attrs
+
+from runtimed.document.settings_values import Settings
 
 __all__ = ["RoomConfig"]
 
 
 @attrs.frozen
 class RoomConfig:
-    """What all rooms share. `keep_alive` is in seconds."""
+    """What all rooms share. `settings` gives the user's settings as they are at the moment.
+
+    `fixed_keep_alive`, in seconds, is what the daemon was started with; it wins over the setting.
+    """
 
     documents: Path
     notebooks: Path
-    keep_alive: float = 30.0
+    fixed_keep_alive: float | None = None
+    settings: Callable[[], Settings] = Settings
+
+    @property
+    def keep_alive(self) -> float:
+        """Seconds that a room stays without peers."""
+        if self.fixed_keep_alive is not None:
+            return self.fixed_keep_alive
+        return self.settings().keep_alive_secs

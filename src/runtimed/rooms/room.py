@@ -45,6 +45,9 @@ _SAVE_LONGEST = 0.4
 #: Seconds between two attempts to write while the disk refuses.
 _SAVE_RETRY = 2.0
 
+#: Seconds after which an unused room asks again how long it is to be kept.
+_LOOK_AGAIN = 60.0
+
 #: Seconds for each of the two steps of the last save: blobs, document.
 _LAST_SAVE = 1.0
 
@@ -212,10 +215,18 @@ class Room:
         self.document.set_metadata_snapshot(value)
         self.document_changed()
 
-    def fill(self, runtime: str, default_env: str = "uv") -> None:
-        """Make an empty document a new notebook: one empty cell and the runtime's metadata."""
+    def fill(self, runtime: str | None = None) -> None:
+        """Make an empty document a new notebook: one empty cell and the runtime's metadata.
+
+        Without a runtime it is the user's default one, as is the section for packages.
+        """
+        settings = self._config.settings()
         fill_new_notebook(
-            self.document, self.notebook_id, runtime, default_env, cell_id=str(uuid.uuid4())
+            self.document,
+            self.notebook_id,
+            runtime or settings.default_runtime,
+            settings.default_python_env,
+            cell_id=str(uuid.uuid4()),
         )
         self.document_changed()
 
@@ -430,12 +441,19 @@ class Room:
                 if self.peers:
                     await self._unused.wait()
                 self._joined = trio.Event()
-                with trio.move_on_after(self._config.keep_alive) as patience:
-                    if not self.peers:
-                        await self._joined.wait()
-                if patience.cancelled_caught and not self.peers:
+                if not self.peers and await self._stays_unused():
                     break
             waiting.cancel_scope.cancel()
+
+    async def _stays_unused(self) -> bool:
+        """Whether nobody joins for the keep-alive time, which may be changed meanwhile."""
+        since = trio.current_time()
+        while (left := since + self._config.keep_alive - trio.current_time()) > 0:
+            with trio.move_on_after(min(left, _LOOK_AGAIN)) as patience:
+                await self._joined.wait()
+            if not patience.cancelled_caught:
+                return False
+        return not self.peers
 
     async def _save_when_due(self) -> None:
         """Write the document when changes are due. Runs until cancelled."""

@@ -81,14 +81,15 @@ class Rooms:
         """
         path = Path(notebook_id)
         if path.is_absolute() and path.suffix == ".ipynb":
-            room, peer, _ = await self.open_notebook(path, "python")
+            room, peer, _ = await self.open_notebook(path)
             return room, peer
         return await self._join(notebook_id, None, working_dir)
 
-    async def open_notebook(self, path: Path, runtime: str) -> tuple[Room, Peer, int]:
+    async def open_notebook(self, path: Path) -> tuple[Room, Peer, int]:
         """Join the room of a notebook file; also the number of cells at this moment.
 
-        A missing file is a new notebook: nothing is written before it is saved.
+        A missing file is a new notebook for the user's default runtime: nothing is written before
+        it is saved.
         Raises: NotebookUnreadable.
         """
         exists = await self._exists(path)
@@ -102,7 +103,7 @@ class Rooms:
             raise NotebookUnreadable(f"Cannot resolve notebook path '{path}': {error}") from error
         room, peer = await self._join(real, Path(real), None)
         if not len(room.document) and not room.loading and not exists:
-            room.fill(runtime)
+            room.fill()
         return room, peer, 0 if room.loading else len(room.document)
 
     async def create_notebook(
