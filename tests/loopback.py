@@ -23,6 +23,7 @@ from runtimed.messages.wire import Message
 from runtimed.protocol import pool
 from runtimed.rooms.room import RoomConfig
 from runtimed.rooms.rooms import Rooms
+from runtimed.settings.store import SettingsStore
 from wire_peer import WirePeer
 
 __all__ = ["FakeKernel", "FakeKernels", "Loopback", "open_loopback"]
@@ -175,6 +176,7 @@ class Loopback:
     rooms: Rooms
     blobs: BlobStore
     kernels: FakeKernels
+    settings: SettingsStore
     shutdown: trio.Event
     handler: ConnectionHandler
     _nursery: trio.Nursery
@@ -199,24 +201,31 @@ class Loopback:
 
 
 @asynccontextmanager
-async def open_loopback(folder: Path, keep_alive: float = 30.0) -> AsyncIterator[Loopback]:
+async def open_loopback(folder: Path, keep_alive: float | None = 30.0) -> AsyncIterator[Loopback]:
     """Services and edges over one folder. On leaving, everything ends in the daemon's order."""
     store = BlobStore(folder / "blobs")
     kernels: Any = FakeKernels()
+    settings = SettingsStore(folder / "settings.automerge", folder / "config")
     rooms = Rooms(
-        RoomConfig(folder / "documents", folder / "notebooks", keep_alive), store, kernels
+        RoomConfig(
+            folder / "documents", folder / "notebooks", keep_alive, lambda: settings.current
+        ),
+        store,
+        kernels,
     )
     shutdown = trio.Event()
     uv: Any = _EmptyPool()
     service = PoolService(uv, kernels, rooms, shutdown)
-    handler = ConnectionHandler(service, store, Greeting("0", 1, str(folder / "blobs")))
+    greeting = Greeting("0", 1, str(folder / "blobs"), lambda: settings.current)
+    handler = ConnectionHandler(service, store, greeting, settings)
     (folder / "documents").mkdir(exist_ok=True)
     async with trio.open_nursery() as services:
+        await services.start(settings.run)
         await services.start(store.run)
         async with trio.open_nursery() as room_tasks:
             await room_tasks.start(rooms.run)
             async with trio.open_nursery() as edges:
-                yield Loopback(rooms, store, kernels, shutdown, handler, edges)
+                yield Loopback(rooms, store, kernels, settings, shutdown, handler, edges)
                 edges.cancel_scope.cancel()
             room_tasks.cancel_scope.cancel()
         services.cancel_scope.cancel()

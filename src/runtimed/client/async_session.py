@@ -108,6 +108,14 @@ class AsyncSession(Running, NotebookMetadata):
         """What the daemon said on connecting; None before."""
         return self._info
 
+    def get_settings(self) -> dict[str, Any] | None:
+        """The user's settings as they were on connecting; None before, or if they can't be read.
+
+        Shape: `theme`, `default_runtime`, `default_python_env`, `keep_alive_secs`,
+        `onboarding_completed`; `uv` and `conda`, each with `default_packages`.
+        """
+        return None if self._settings is None else self._settings.as_dict()
+
     # Saving
 
     @on_trio

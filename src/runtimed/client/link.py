@@ -18,6 +18,7 @@ import trio
 
 from runtimed.client.replica import Replica
 from runtimed.client.resolve import OutputReader
+from runtimed.document.settings_values import Settings
 from runtimed.errors import ConnectionLost, RemoteProtocolError, RequestFailed, RuntimedError
 from runtimed.protocol import broadcasts, events, requests, responses
 from runtimed.protocol.connection import NEED_DATA, Connection
@@ -63,6 +64,7 @@ class Link:
     ) -> None:
         self.replica = replica
         self.outputs = outputs
+        self.settings: Settings | None = None  # the user's, as they were on connecting
         self.token = trio.lowlevel.current_trio_token()
         self.alive = True
         self._stream = stream

@@ -19,6 +19,7 @@ from runtimed.client.opening import Hello, open_link
 from runtimed.client.portal import on_trio
 from runtimed.client.results import NotebookConnectionInfo
 from runtimed.document.notebook import NotebookDocument
+from runtimed.document.settings_values import Settings
 from runtimed.errors import ConnectionLost, RuntimedError
 from runtimed.protocol import broadcasts, handshake, requests, responses
 
@@ -76,6 +77,7 @@ class Membership:
         self._link: Link | None = None
         self._kernel = KernelMemory()
         self._info: NotebookConnectionInfo | None = None
+        self._settings: Settings | None = None
         self._project: str | None = None
         self._connecting = trio.Lock()
         self._nursery: trio.Nursery | None = None
@@ -115,6 +117,7 @@ class Membership:
             link.listen(self._kernel)
             self._link = link
             self._info = info
+            self._settings = link.settings
             return link
 
     def _start(self, link: Link) -> None:

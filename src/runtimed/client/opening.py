@@ -24,6 +24,8 @@ from runtimed.client.link import Link
 from runtimed.client.replica import Replica
 from runtimed.client.resolve import OutputReader
 from runtimed.client.results import NotebookConnectionInfo
+from runtimed.document.settings_mirror import parse_mirror
+from runtimed.document.settings_values import Settings, read_json_values
 from runtimed.errors import (
     ConnectionLost,
     DaemonUnreachable,
@@ -31,7 +33,7 @@ from runtimed.errors import (
     RequestFailed,
     RuntimedError,
 )
-from runtimed.paths import Paths, default_paths
+from runtimed.paths import Paths, default_paths, settings_folder
 from runtimed.protocol import events, handshake
 from runtimed.protocol.connection import NEED_DATA, Connection, Role
 
@@ -69,6 +71,7 @@ async def open_link(
             reply = await _shake_hands(stream, connection, hello)
         if limit.cancelled_caught:
             raise RuntimedError("Connection timed out")
+        settings = await _settings(reply)
     except BaseException:
         with trio.CancelScope(shield=True):
             await trio.aclose_forcefully(stream)
@@ -81,6 +84,7 @@ async def open_link(
         OutputReader(root, reply.blob_port),
         shield=shield,
     )
+    link.settings = settings
     start(link)
     try:
         await link.confirm(_DOCUMENT_TIMEOUT)
@@ -134,6 +138,26 @@ async def _shake_hands(
             raise RuntimedError(f"Protocol error: {error}") from error
         except trio.BrokenResourceError as error:
             raise ConnectionLost from error
+
+
+async def _settings(
+    reply: handshake.ProtocolCapabilities | handshake.NotebookConnectionInfo,
+) -> Settings | None:
+    """The user's settings: what the daemon says; an older one doesn't, but the file does."""
+    if reply.settings is not None:
+        return Settings.of(read_json_values(reply.settings))
+    return await trio.to_thread.run_sync(read_settings_file, abandon_on_cancel=True)
+
+
+def read_settings_file() -> Settings | None:
+    """What the user's settings file says; None if it can't be read. Blocks."""
+    try:
+        content = parse_mirror((settings_folder() / "settings.json").read_bytes())
+    except FileNotFoundError:
+        content = {}
+    except (OSError, ValueError):
+        return None
+    return Settings.of(read_json_values(content))
 
 
 def _info(

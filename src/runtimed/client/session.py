@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Sequence
 from types import TracebackType
-from typing import Literal
+from typing import Any, Literal
 
 from runtimed.client.async_session import AsyncSession
 from runtimed.client.portal import portal
@@ -90,6 +90,14 @@ class Session:
     def connection_info(self) -> NotebookConnectionInfo | None:
         """What the daemon said on connecting; None before."""
         return self._session._info
+
+    def get_settings(self) -> dict[str, Any] | None:
+        """The user's settings as they were on connecting; None before, or if they can't be read.
+
+        Shape: `theme`, `default_runtime`, `default_python_env`, `keep_alive_secs`,
+        `onboarding_completed`; `uv` and `conda`, each with `default_packages`.
+        """
+        return self._session.get_settings()
 
     # Joining and leaving
 

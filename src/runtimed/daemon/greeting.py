@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import attrs
 
+from runtimed.document.settings_values import Settings
 from runtimed.protocol import handshake
 
 __all__ = ["Greeting"]
@@ -18,12 +20,14 @@ class Greeting:
     daemon_version: str
     blob_port: int
     blob_root: str
+    settings: Callable[[], Settings] = Settings
 
     def capabilities(self) -> handshake.ProtocolCapabilities:
         return handshake.ProtocolCapabilities(
             daemon_version=self.daemon_version,
             blob_port=self.blob_port,
             blob_root=self.blob_root,
+            settings=self.settings().as_dict(),
         )
 
     def refusal(self, hello: Any, error: str) -> Any:
@@ -47,4 +51,5 @@ class Greeting:
             error=error,
             blob_port=self.blob_port,
             blob_root=self.blob_root,
+            settings=self.settings().as_dict(),
         )

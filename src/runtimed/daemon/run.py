@@ -26,8 +26,10 @@ from runtimed.environments.pool import Pool
 from runtimed.environments.uv_builder import UvBuilder
 from runtimed.kernels.kernels import Kernels
 from runtimed.kernels.registry import KernelRegistry
+from runtimed.paths import settings_folder
 from runtimed.rooms.config import RoomConfig
 from runtimed.rooms.rooms import Rooms
+from runtimed.settings.store import SettingsStore
 
 __all__ = ["run"]
 
@@ -40,7 +42,7 @@ async def run(
     """Run the daemon. Started with its socket path; returns after a shutdown request or a signal.
 
     Stop order, inside out: connections, rooms (they save), kernels, pool, blobs (they reach the
-    disk), then socket, info file and lock.
+    disk), settings, then socket, info file and lock.
     Raises: AnotherDaemonRunning, StateDirectoryUnusable.
     """
     paths = config.paths
@@ -65,11 +67,17 @@ async def run(
             pool=uv,
             warm_target=config.warm_kernels,
         )
+        settings = SettingsStore(paths.settings, settings_folder())
         rooms = Rooms(
-            RoomConfig(paths.documents, config.notebooks, config.keep_alive), store, kernels
+            RoomConfig(
+                paths.documents, config.notebooks, config.keep_alive, lambda: settings.current
+            ),
+            store,
+            kernels,
         )
         blob_server = BlobServer(store)
         async with (
+            _serving(settings.run),
             _serving(store.run),
             _serving(blob_server.run) as blob_port,
             _serving(uv.run),
@@ -79,12 +87,12 @@ async def run(
         ):
             edges.start_soon(_set_on_signal, signals, shutdown)
             service = PoolService(uv, kernels, rooms, shutdown)
-            greeting = Greeting(__version__, blob_port, str(config.blobs))
-            handler = ConnectionHandler(service, store, greeting)
+            greeting = Greeting(__version__, blob_port, str(config.blobs), lambda: settings.current)
+            handler = ConnectionHandler(service, store, greeting, settings)
             await edges.start(partial(serve_unix, listener, handler))
             with write_info(paths.info, _info(config, blob_port)):
                 log.info("daemon ready pid=%d socket=%s", os.getpid(), paths.socket)
-                edges.start_soon(_load_notebook_channel)
+                edges.start_soon(_load_the_rest, settings)
                 task_status.started(str(paths.socket))
                 await shutdown.wait()
             log.info("daemon stopping pid=%d", os.getpid())
@@ -99,14 +107,15 @@ async def _serving(service: Any) -> AsyncIterator[Any]:
         nursery.cancel_scope.cancel()
 
 
-async def _load_notebook_channel() -> None:
-    """Import what notebooks need and the first answers do not, as long as nobody waits for it.
+async def _load_the_rest(settings: SettingsStore) -> None:
+    """Load what notebooks need and the first answers do not, as long as nobody waits for it.
 
-    In a thread, so that connections are served meanwhile; the first notebook finds it done.
+    In threads, so that connections are served meanwhile; the first notebook finds it done.
     """
     await trio.to_thread.run_sync(
         import_module, "runtimed.daemon.notebook_channel", abandon_on_cancel=True
     )
+    await settings.wait_loaded()
     gc.freeze()  # what start-up made stays: no collection need look at it again
 
 

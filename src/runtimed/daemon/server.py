@@ -18,8 +18,10 @@ from runtimed.daemon.blob_channel import serve_blobs
 from runtimed.daemon.greeting import Greeting
 from runtimed.daemon.link import Link, PeerStalled
 from runtimed.daemon.pool_channel import PoolService, serve_pool, serve_pool_state
+from runtimed.daemon.settings_channel import serve_settings
 from runtimed.errors import RemoteProtocolError, leaves
 from runtimed.protocol import events, handshake
+from runtimed.settings.store import SettingsStore
 
 __all__ = ["ConnectionHandler", "listening_socket", "serve_unix"]
 
@@ -63,6 +65,7 @@ class ConnectionHandler:
     service: PoolService
     blobs: BlobStore
     greeting: Greeting
+    settings: SettingsStore
 
     async def __call__(self, stream: trio.abc.Stream) -> None:
         link = Link(stream)
@@ -93,11 +96,12 @@ class ConnectionHandler:
         elif isinstance(hello, handshake.Blob):
             await serve_blobs(link, self.blobs, self.greeting.blob_port)
         elif isinstance(hello, handshake.SettingsSync):
-            raise RemoteProtocolError("the settings channel is not available in this version")
+            await serve_settings(link, self.settings)
         else:
             # Here and not above: pings and listings need none of it, see `daemon.run`.
             from runtimed.daemon.notebook_channel import serve_notebook
 
+            await self.settings.wait_loaded()
             await serve_notebook(link, hello, self.service.rooms, self.greeting)
 
 

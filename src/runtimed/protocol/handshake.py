@@ -5,6 +5,8 @@ Tag key: `channel`. The two replies have no tag; which one comes follows from th
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 
 from runtimed.protocol.spelling import Bare, Wire
@@ -93,6 +95,7 @@ class ProtocolCapabilities(Wire):
     error: str | None = None
     blob_port: int | None = None
     blob_root: str | None = None
+    settings: dict[str, Any] | None = None
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -111,3 +114,4 @@ class NotebookConnectionInfo(Wire):
     error: str | None = None
     blob_port: int | None = None
     blob_root: str | None = None
+    settings: dict[str, Any] | None = None

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import math
 import os
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ import trio
 from runtimed.document.actors import daemon_actor
 from runtimed.document.compaction import compacted
 from runtimed.document.notebook import NotebookDocument
+from runtimed.document.save_schedule import SaveSchedule
 from runtimed.document.storage import split_chunks
 from runtimed.errors import DocumentUnreadable, RuntimedError
 
@@ -30,29 +30,6 @@ log = logging.getLogger(__name__)
 
 #: Appended bytes beyond which the file is rewritten compactly, unless the base is larger still.
 _COMPACT_AT = 256 * 1024
-
-
-class SaveSchedule:
-    """When unsaved changes are due. Owns no timer: the caller passes the time, in seconds."""
-
-    def __init__(self, quiet: float, longest: float) -> None:
-        self._quiet = quiet
-        self._longest = longest
-        self._first = math.inf
-        self._last = -math.inf
-
-    def changed(self, now: float) -> None:
-        self._first = min(self._first, now)
-        self._last = now
-
-    def saved(self) -> None:
-        self._first, self._last = math.inf, -math.inf
-
-    def due(self) -> float:
-        """When to save; infinity while nothing is unsaved."""
-        if self._first == math.inf:
-            return math.inf
-        return min(self._last + self._quiet, self._first + self._longest)
 
 
 @attrs.frozen
