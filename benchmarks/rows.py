@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from benchmarks import command_line, document, execution, notebook, start_up, streaming
+from benchmarks import (
+    command_line,
+    document,
+    execution,
+    notebook,
+    peers,
+    start_up,
+    streaming,
+)
 from benchmarks.row import Row
 
 __all__ = ["ROWS"]
@@ -15,13 +23,16 @@ _ORDER = (
     "print-50mb",
     "create-cell",
     "second-peer",
+    "subscriber",
+    "fifty-peers",
+    "join-2000",
     "notebook-100",
     "daemon-start",
     "runt-ps",
     "import-runtimed",
 )
 
-_GROUPS = (start_up, execution, streaming, document, notebook, command_line)
+_GROUPS = (start_up, execution, streaming, document, peers, notebook, command_line)
 
 ROWS: dict[str, Row] = {
     row.name: row
