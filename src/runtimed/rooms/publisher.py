@@ -31,6 +31,11 @@ __all__ = ["Publisher", "RoomChanges", "Run"]
 _GATHER = 0.007
 _GATHER_NEWS = 0.02
 
+#: The same for a run that has been publishing for a while, whose end is not to be expected at once,
+#: and the seconds of silence after which its outputs are no burst.
+_GATHER_RUNNING = 0.0015
+_SILENCE = 0.02
+
 #: Seconds for each waiting cell between two broadcasts of the queue.
 _QUEUE_NEWS_PER_CELL = 0.0002
 
@@ -66,7 +71,7 @@ class Run:
     failed: bool = False
     done: bool = False
     interrupt_wanted: bool = False
-    next_stream: float = 0.0
+    published: float = -math.inf
     interval: float = _STREAM_INTERVAL
 
 
@@ -95,9 +100,11 @@ class Publisher:
     def changed(self, run: Run) -> None:
         """A run has new output. Growth of a published stream waits longer than anything new."""
         self._dirty[run.execution.id] = run
-        due = trio.current_time() + _GATHER
+        now = trio.current_time()
+        silent = math.isfinite(run.published) and now - run.published > _SILENCE
+        due = now + (_GATHER_RUNNING if silent else _GATHER)
         if run.outputs.only_grown:
-            due = max(due, run.next_stream)
+            due = max(due, run.published + run.interval)
         self._publish_by(due)
 
     def mark(self, run: Run) -> None:
@@ -159,8 +166,12 @@ class Publisher:
             for change in changes:
                 hints += self._apply(run, change)
         now = trio.current_time()
-        run.next_stream = now + run.interval
-        run.interval = min(run.interval * 1.1, _STREAM_INTERVAL_LONGEST)
+        # What pours is published ever more seldom; a line now and then is published as it comes.
+        pours = now - run.published < 2 * run.interval
+        run.interval = (
+            min(run.interval * 1.1, _STREAM_INTERVAL_LONGEST) if pours else _STREAM_INTERVAL
+        )
+        run.published = now
         self._room.document_changed()
         self._gathered += hints
 
