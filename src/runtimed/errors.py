@@ -15,6 +15,7 @@ __all__ = [
     "CellNotFound",
     "ConnectionLost",
     "DaemonUnreachable",
+    "DocumentTooNew",
     "DocumentUnreadable",
     "EnvironmentBuildFailed",
     "KernelDied",
@@ -71,7 +72,11 @@ class CellNotFound(RuntimedError):
 
 
 class DocumentUnreadable(RuntimedError):
-    """Bytes that should be a notebook document are not, or are of a later schema."""
+    """Bytes that should be a notebook document are not."""
+
+
+class DocumentTooNew(DocumentUnreadable):
+    """A document of a later schema than this version knows; it must be left as it is."""
 
 
 class NotebookUnreadable(RuntimedError):

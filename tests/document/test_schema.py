@@ -7,7 +7,7 @@ from automerge.core import ROOT, Document, ObjType, ScalarType
 
 from runtimed.document.actors import daemon_actor
 from runtimed.document.notebook import NotebookDocument
-from runtimed.errors import DocumentUnreadable
+from runtimed.errors import DocumentTooNew, DocumentUnreadable
 
 
 def old_document() -> bytes:
@@ -54,7 +54,7 @@ def test_a_later_schema_is_refused(kind: ScalarType) -> None:
     with doc.transaction() as t:
         t.put(ROOT, "schema_version", kind, 3)
         t.put_object(ROOT, "cells", ObjType.Map)
-    with pytest.raises(DocumentUnreadable, match="schema version 3"):
+    with pytest.raises(DocumentTooNew, match=r"schema version 3, .* upgrade runtimed"):
         NotebookDocument.load(doc.save(), daemon_actor())
 
 
@@ -66,3 +66,14 @@ def test_a_document_without_a_place_for_cells_gets_one() -> None:
     loaded.insert_cell("c", "code")
     assert loaded.cell_ids() == ["c"]
     loaded.set_metadata_snapshot({"runt": {"schema_version": "1"}})
+
+
+def test_a_document_that_can_not_be_brought_up_to_date_is_unreadable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(document: Document) -> None:
+        raise KeyError("what nobody thought of")
+
+    monkeypatch.setattr("runtimed.document.notebook.upgrade", fail)
+    with pytest.raises(DocumentUnreadable, match="damaged"):
+        NotebookDocument.load(old_document(), daemon_actor())

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 import trio
+from automerge.core import ROOT, Document, ObjType, ScalarType
 from hypothesis import given
 from hypothesis import strategies as st
 
 from runtimed.document.actors import daemon_actor
 from runtimed.document.notebook import NotebookDocument
+from runtimed.errors import DocumentTooNew, RuntimedError
 from runtimed.rooms.document_file import DocumentFile, SavedState, SaveSchedule
 
 
@@ -140,3 +142,59 @@ async def test_a_file_that_vanished_is_written_anew(tmp_path: Path) -> None:
     loaded = await open_file(tmp_path).load(daemon_actor())
     assert loaded is not None
     assert loaded.source("cell-0") == "one two"
+
+
+def older_document() -> bytes:
+    """A document of schema 1, with one cell in its List."""
+    document = Document(b"old")
+    with document.transaction() as t:
+        t.put(ROOT, "notebook_id", ScalarType.Str, "nb")
+        cells = t.put_object(ROOT, "cells", ObjType.List)
+        cell = t.insert_object(cells, 0, ObjType.Map)
+        t.put(cell, "id", ScalarType.Str, "old")
+        t.put(cell, "cell_type", ScalarType.Str, "code")
+    return document.save()
+
+
+async def test_what_is_written_behind_an_older_document_can_be_read_again(tmp_path: Path) -> None:
+    file = open_file(tmp_path)
+    file.path.write_bytes(older_document())
+    document = await file.load(daemon_actor())
+    assert document is not None
+    assert document.cell_ids() == ["old"]
+    document.append_source("old", "x = 1")
+    await file.save(document)
+    again = await open_file(tmp_path).load(daemon_actor())
+    assert again is not None
+    assert again.heads == document.heads
+    assert again.source("old") == "x = 1"
+
+
+async def test_an_older_document_that_can_not_be_brought_up_to_date_is_kept_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(document: Document) -> None:
+        raise KeyError("what nobody thought of")
+
+    monkeypatch.setattr("runtimed.document.notebook.upgrade", fail)
+    file = open_file(tmp_path)
+    data = older_document()
+    file.path.write_bytes(data)
+    assert await file.load(daemon_actor()) is None
+    await file.save(document_with("fresh"))
+    assert file.path.with_name(f"{file.path.name}.corrupt").read_bytes() == data
+
+
+async def test_a_document_of_a_later_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
+    later = Document(b"later")
+    with later.transaction() as t:
+        t.put(ROOT, "schema_version", ScalarType.Uint, 3)
+    file = open_file(tmp_path)
+    data = later.save() + b"and a tail that a crash has cut"
+    file.path.write_bytes(data)
+    with pytest.raises(DocumentTooNew, match=rf"schema version 3.*upgrade.*or move {file.path}"):
+        await file.load(daemon_actor())
+    with pytest.raises(RuntimedError, match=r"schema version 3"):
+        await file.peek()
+    assert [path.name for path in tmp_path.iterdir()] == [file.path.name]
+    assert file.path.read_bytes() == data

@@ -52,7 +52,7 @@ from runtimed.document.json_mapping import (
 from runtimed.document.metadata import read_snapshot, write_snapshot
 from runtimed.document.schema import create_root, upgrade
 from runtimed.document.shared_document import SharedDocument, SyncPeer
-from runtimed.errors import CellNotFound, DocumentUnreadable, RuntimedError
+from runtimed.errors import CellNotFound, DocumentTooNew, DocumentUnreadable, RuntimedError
 
 if TYPE_CHECKING:
     from automerge.core import Change  # known to the type stubs only
@@ -95,14 +95,17 @@ class NotebookDocument(SharedDocument):
     def load(cls, data: bytes, actor: bytes) -> NotebookDocument:
         """Load a stored document, bringing an older schema up to date.
 
-        Raises: DocumentUnreadable for bytes that are no document, and for a later schema.
+        Raises: DocumentUnreadable for bytes that are no document, or an older one that can't be
+        brought up to date; DocumentTooNew for a later schema.
         """
         document = cls._load(data, actor)
         notebook = cls(document, data)
         try:
             upgrade(document)
+        except DocumentTooNew:
+            raise
         except BaseException as error:
-            if not is_panic(error):
+            if not (isinstance(error, Exception) or is_panic(error)):
                 raise
             raise DocumentUnreadable(f"The document is damaged: {error}") from error
         notebook._set_heads()

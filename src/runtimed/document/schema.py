@@ -20,7 +20,7 @@ from runtimed.document.cell_values import (
     read_strings,
 )
 from runtimed.document.guarded import elements, get
-from runtimed.errors import DocumentUnreadable
+from runtimed.errors import DocumentTooNew
 
 __all__ = ["SCHEMA_VERSION", "create_root", "upgrade"]
 
@@ -40,13 +40,13 @@ def upgrade(doc: Document) -> None:
 
     Special cases: nothing happens to a document that is up to date; what the root lacks is made,
     because a document without a place for cells could never be used again.
-    Raises: DocumentUnreadable if the document is of a later schema.
+    Raises: DocumentTooNew if the document is of a later schema.
     """
     version = _version(doc)
     if version > SCHEMA_VERSION:
-        raise DocumentUnreadable(
-            f"The document has schema version {version}; this version of runtimed reads up to "
-            f"{SCHEMA_VERSION}"
+        raise DocumentTooNew(
+            f"The document has schema version {version}, and this version of runtimed reads up to "
+            f"{SCHEMA_VERSION}: upgrade runtimed to open it"
         )
     cells = get(doc, ROOT, "cells")
     metadata = get(doc, ROOT, "metadata")

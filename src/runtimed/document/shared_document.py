@@ -46,6 +46,8 @@ class SharedDocument:
         self._transaction: Transaction | None = None
         self._heads: list[bytes] = document.get_heads()
         self._hex_heads: list[str] | None = None
+        #: The version that was loaded; bringing it up to date may have added a change since.
+        self.stored_heads: list[str] = sorted(head.hex() for head in self._heads) if stored else []
         self._recent: dict[bytes, None] = dict.fromkeys(self._heads)
         self._recent_order: deque[bytes] = deque(self._heads)
         self._absent: dict[bytes, None] = {}

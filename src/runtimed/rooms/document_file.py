@@ -22,7 +22,7 @@ from runtimed.document.compaction import compacted
 from runtimed.document.notebook import NotebookDocument
 from runtimed.document.save_schedule import SaveSchedule
 from runtimed.document.storage import split_chunks
-from runtimed.errors import DocumentUnreadable, RuntimedError
+from runtimed.errors import DocumentTooNew, DocumentUnreadable, RuntimedError
 
 __all__ = ["DocumentFile", "SaveSchedule", "SavedState"]
 
@@ -65,7 +65,7 @@ class DocumentFile:
     async def load(self, actor: bytes) -> NotebookDocument | None:
         """The document on disk; None when there is none, or none that can be read.
 
-        Raises: DocumentUnreadable for a document of a later schema, which is left alone.
+        Raises: DocumentTooNew for a document of a later schema, which is left alone.
         """
         data = await trio.to_thread.run_sync(_read, self._path, limiter=self._limiter)
         if data is None:
@@ -77,15 +77,15 @@ class DocumentFile:
             if not good:
                 raise DocumentUnreadable("no complete chunk in it")
             document = NotebookDocument.load(good, actor)
+        except DocumentTooNew as error:
+            raise DocumentTooNew(f"{error}, or move {self._path} away to begin anew") from error
         except DocumentUnreadable as error:
-            if "schema" in str(error):
-                raise
             log.error("document kept aside path=%s error=%s", self._path, error)
             await self.keep_aside("corrupt")
             return None
         if cut:
             await trio.to_thread.run_sync(os.truncate, self._path, len(good), limiter=self._limiter)
-        self._saved_heads = document.heads
+        self._saved_heads = document.stored_heads
         self._base = self._size = len(good)
         return document
 
