@@ -24,6 +24,7 @@ __all__ = [
     "MANIFEST_MEDIA_TYPE",
     "Manifest",
     "NewBlob",
+    "base64_bytes",
     "blob_references",
     "build_manifest",
     "bundle_references",
@@ -31,6 +32,7 @@ __all__ = [
     "is_binary_type",
     "is_json_type",
     "is_manifest_hash",
+    "new_blob",
     "resolve_bundle",
     "resolve_manifest",
     "updated_manifest",
@@ -98,6 +100,11 @@ class Manifest:
     def largest(self) -> int:
         """Size in bytes of the largest thing that must be stored for this output."""
         return max(len(self.json), *(len(blob.data) for blob in self.blobs), 0)
+
+
+def new_blob(data: bytes, media_type: str) -> NewBlob:
+    """Bytes to be stored under their hash."""
+    return NewBlob(_sha256(data), data, well_formed(media_type))
 
 
 def build_manifest(output: Mapping[str, Any]) -> Manifest:
@@ -304,7 +311,7 @@ def _text_reference(data: bytes, media_type: str, blobs: list[NewBlob]) -> dict[
 
 
 def _blob_reference(data: bytes, media_type: str, blobs: list[NewBlob]) -> dict[str, Any]:
-    blob = NewBlob(_sha256(data), data, well_formed(media_type))
+    blob = new_blob(data, media_type)
     blobs.append(blob)
     return {"blob": blob.hash, "size": len(data)}
 
@@ -328,6 +335,12 @@ def _decode_base64(text: bytes) -> tuple[bytes, dict[str, int]] | None:
         if _encode_base64(data, lines) == text:
             return data, {"lines": lines}
     return data, {}
+
+
+def base64_bytes(text: bytes) -> bytes | None:
+    """The bytes behind base64 text, spaces in it ignored; None if it isn't base64."""
+    decoded = _decode_base64(text)
+    return None if decoded is None else decoded[0]
 
 
 def _encode_base64(data: bytes, lines: int | None) -> bytes:

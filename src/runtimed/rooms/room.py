@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from runtimed.kernels.kernels import Kernels
 from runtimed.outputs.manifest import MANIFEST_MEDIA_TYPE
 from runtimed.protocol import broadcasts, pool
 from runtimed.protocol.connection import encode_broadcast
+from runtimed.rooms.assets import MarkdownAssets
 from runtimed.rooms.config import RoomConfig
 from runtimed.rooms.document_file import DocumentFile, SavedState, SaveSchedule
 from runtimed.rooms.environment_choice import choose_env_source, declared_dependencies
@@ -91,6 +92,7 @@ class Room:
         self._loaded = trio.Event()
         self._ended = trio.Event()
         self._heads_changed = trio.Event()
+        self.assets = MarkdownAssets(self, blobs, disk)
         self._slot = KernelSlot(notebook_id, self.runner, kernels, self._env_progress)
 
     def __repr__(self) -> str:
@@ -121,6 +123,7 @@ class Room:
         if touched:
             peer.owe_answer()
             self._changed(self.peers - {peer})
+            self.assets.look_at(touched.cells)
         else:
             peer.mark_behind()
 
@@ -245,6 +248,19 @@ class Room:
         self.document.set_metadata_snapshot(loaded.snapshot)
         self.document_changed()
         await self._remember_saved(loaded.digest, self.document.heads)
+
+    def assets_resolved(self, assets: Mapping[str, Mapping[str, str]]) -> None:
+        """Write which blobs the images of markdown cells are. Files hold nothing of it, so a
+        notebook that was saved still is."""
+        was_saved = self.path is not None and not self._has_unsaved_changes()
+        with self.document.batch():
+            for cell_id, found in assets.items():
+                self.document.set_resolved_assets(cell_id, found)
+        self.document_changed()
+        if was_saved and self._saved_state.digest is not None:
+            self._nursery.start_soon(
+                self._remember_saved, self._saved_state.digest, self.document.heads
+            )
 
     async def save(self, path: Path | None) -> Path:
         """Write the .ipynb; the path written.
@@ -402,6 +418,7 @@ class Room:
                 self._nursery.start_soon(self.runner.publisher.run)
                 self._nursery.start_soon(self._save_when_due)
                 self._nursery.start_soon(self.presence.run)
+                self._nursery.start_soon(self.assets.run)
                 self._nursery.start_soon(self._load_first, loaded)
                 task_status.started(self)
                 await self._wait_unused_or_closed()
@@ -427,6 +444,7 @@ class Room:
             await self.load(loaded)
         self.loading = False
         self._loaded.set()
+        self.assets.look_at(self.document.cell_ids())
 
     async def _wait_unused_or_closed(self) -> None:
         async with trio.open_nursery() as waiting:
