@@ -64,6 +64,9 @@ _HASH = re.compile(r"[0-9a-fA-F]{64}")
 # Output lists kept in memory, so that setting a list with one more entry reads nothing.
 _REMEMBERED_OUTPUTS = 16
 
+# What a cell takes beside its source and its outputs.
+_OPERATIONS_OF_A_CELL = 12
+
 
 class NotebookDocument(SharedDocument):
     """A notebook document.
@@ -171,6 +174,18 @@ class NotebookDocument(SharedDocument):
         """Where a cell stands, as the document says it."""
         self._cell(cell_id)
         return self._index.position(cell_id)
+
+    @property
+    def extent(self) -> int:
+        """About how many operations it takes to write the content: characters, mostly."""
+        total = 0
+        for cell_id in self._index.ids:
+            cell = self._cell(cell_id)
+            total += _OPERATIONS_OF_A_CELL
+            for key in ("source", "outputs"):
+                obj = part(self._doc, cell, key, _KINDS[key])
+                total += 0 if obj is None else self._doc.length(obj)
+        return total
 
     def source(self, cell_id: str) -> str:
         """The text of a cell."""

@@ -54,6 +54,7 @@ class SharedDocument:
         # The document in bytes, up to some heads. See `_recover`.
         self._log: list[bytes] = [stored]
         self._log_heads = self._heads if stored else []
+        self._changes = len(document.get_changes([])) if self._heads else 0
         self._unproven = False  # whether a peer's changes came since the last save
         self.actor: bytes = document.get_actor()  # our name as a writer
 
@@ -77,6 +78,16 @@ class SharedDocument:
         return document
 
     # Content
+
+    @property
+    def library_document(self) -> Document:
+        """The document as the library has it, for readers who know no schema. Not to be written."""
+        return self._doc
+
+    @property
+    def changes(self) -> int:
+        """How many changes the history has."""
+        return self._changes
 
     @property
     def heads(self) -> list[str]:
@@ -175,9 +186,12 @@ class SharedDocument:
             raise
         finally:
             self._transaction = None
+        before = self._heads
         self._set_heads()
-        for head in self._heads:
-            self._remember(head)
+        if self._heads != before:
+            self._changes += 1
+            for head in self._heads:
+                self._remember(head)
 
     def _rolled_back(self) -> None:
         """Called when edits were undone: forget what was learned from making them."""
@@ -225,6 +239,7 @@ class SharedDocument:
             self._doc.get_changes(self._heads)
             for change in changes:
                 self._remember(change.hash)
+            self._changes += len(changes)
             self._add_to_log(b"".join(change.raw_bytes for change in changes))
             self._unproven = True
             self._received(changes)
@@ -261,6 +276,7 @@ class SharedDocument:
         data = b"".join(self._log)
         self._doc = self._load(data, self.actor) if data else Document(self.actor)
         self._set_heads()
+        self._changes = len(self._doc.get_changes([])) if self._heads else 0
         self._rolled_back()
 
     def _received(self, changes: list[Change]) -> None:
