@@ -17,6 +17,7 @@ from runtimed.blobs.store import BlobStore
 from runtimed.daemon.notebook_channel import Greeting
 from runtimed.daemon.pool_channel import PoolService
 from runtimed.daemon.server import ConnectionHandler
+from runtimed.document.history import HistoryBounds
 from runtimed.errors import KernelDied, RuntimedError
 from runtimed.kernels.kernel import Hear
 from runtimed.messages.wire import Message
@@ -201,18 +202,21 @@ class Loopback:
 
 
 @asynccontextmanager
-async def open_loopback(folder: Path, keep_alive: float | None = 30.0) -> AsyncIterator[Loopback]:
+async def open_loopback(
+    folder: Path, keep_alive: float | None = 30.0, history: HistoryBounds | None = None
+) -> AsyncIterator[Loopback]:
     """Services and edges over one folder. On leaving, everything ends in the daemon's order."""
     store = BlobStore(folder / "blobs")
     kernels: Any = FakeKernels()
     settings = SettingsStore(folder / "settings.automerge", folder / "config")
-    rooms = Rooms(
-        RoomConfig(
-            folder / "documents", folder / "notebooks", keep_alive, lambda: settings.current
-        ),
-        store,
-        kernels,
+    config = RoomConfig(
+        folder / "documents",
+        folder / "notebooks",
+        keep_alive,
+        lambda: settings.current,
+        history or HistoryBounds(),
     )
+    rooms = Rooms(config, store, kernels)
     shutdown = trio.Event()
     uv: Any = _EmptyPool()
     service = PoolService(uv, kernels, rooms, shutdown)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtimed.document.actors import daemon_actor
+from runtimed.document.fresh_copy import fresh_copy
 from runtimed.document.notebook import NotebookDocument
 from runtimed.errors import DocumentTooNew, RuntimedError
 from runtimed.rooms.document_file import DocumentFile, SavedState, SaveSchedule
@@ -198,3 +199,32 @@ async def test_a_document_of_a_later_schema_is_refused_and_left_alone(tmp_path: 
         await file.peek()
     assert [path.name for path in tmp_path.iterdir()] == [file.path.name]
     assert file.path.read_bytes() == data
+
+
+async def test_another_document_takes_the_place_of_the_first_in_one_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = document_with("a = 1")
+    file = open_file(tmp_path)
+    for number in range(50):
+        document.set_source("cell-0", f"a = {number}")
+        await file.save(document)
+    before = file.path.read_bytes()
+    other = fresh_copy(document, daemon_actor())
+
+    def refuse(self: Path, target: Path) -> Path:
+        raise OSError("no")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", refuse)
+        with pytest.raises(OSError, match="no"):
+            await file.save(other)
+    assert file.path.read_bytes() == before
+    other.append_source("cell-0", "!")
+    await file.save(other)
+    other.append_source("cell-0", "?")
+    await file.save(other)  # appended to the new one
+    assert len(file.path.read_bytes()) < len(before) / 3
+    loaded = await open_file(tmp_path).load(daemon_actor())
+    assert loaded is not None
+    assert (loaded.source("cell-0"), loaded.heads) == ("a = 49!?", other.heads)

@@ -20,7 +20,7 @@ from runtimed.document.notebook import NotebookDocument
 
 __all__ = ["STEP", "FreshCopy", "fresh_copy"]
 
-#: Operations of one step, some 20 to 40 ms. One change of the copy has as many.
+#: Operations of one step, some 20 to 50 ms. One change of the copy has as many.
 STEP = 5000
 
 # The order in which keys are created is part of the schema.

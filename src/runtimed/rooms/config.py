@@ -7,6 +7,7 @@ from pathlib import Path
 
 import attrs
 
+from runtimed.document.history import HistoryBounds
 from runtimed.document.settings_values import Settings
 
 __all__ = ["RoomConfig"]
@@ -23,6 +24,7 @@ class RoomConfig:
     notebooks: Path
     fixed_keep_alive: float | None = None
     settings: Callable[[], Settings] = Settings
+    history: HistoryBounds = attrs.field(factory=HistoryBounds)
 
     @property
     def keep_alive(self) -> float:

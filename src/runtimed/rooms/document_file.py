@@ -54,7 +54,8 @@ class DocumentFile:
         self._path = folder / f"{name}.automerge"
         self._state_path = folder / f"{name}.json"
         self._limiter = limiter
-        self._saved_heads: list[str] | None = None
+        self._saved: NotebookDocument | None = None
+        self._saved_heads: list[str] = []
         self._base = 0
         self._size = 0
 
@@ -85,7 +86,7 @@ class DocumentFile:
             return None
         if cut:
             await trio.to_thread.run_sync(os.truncate, self._path, len(good), limiter=self._limiter)
-        self._saved_heads = document.stored_heads
+        self._saved, self._saved_heads = document, document.stored_heads
         self._base = self._size = len(good)
         return document
 
@@ -108,7 +109,7 @@ class DocumentFile:
     async def keep_aside(self, why: str) -> None:
         """Rename the file so that a new one can begin, keeping earlier ones that were put aside."""
         await trio.to_thread.run_sync(_keep_aside, self._path, why, limiter=self._limiter)
-        self._saved_heads = None
+        self._saved, self._saved_heads = None, []
         self._base = self._size = 0
 
     async def remove(self) -> None:
@@ -117,29 +118,40 @@ class DocumentFile:
             self._state_path.unlink(missing_ok=True)
 
         await trio.to_thread.run_sync(remove, limiter=self._limiter)
-        self._saved_heads = None
+        self._saved, self._saved_heads = None, []
         self._base = self._size = 0
 
     async def save(self, document: NotebookDocument) -> None:
         """Bring the file up to the document as it is now.
 
+        Special cases: another document than the one that was saved or loaded before takes its
+        place in one step.
         Raises: OSError; then the same changes are part of the next save.
         """
         heads = document.heads
-        if heads == self._saved_heads:
-            return
-        data = document.changes_since(self._saved_heads or [])
+        if self._saved is not None and document is not self._saved:
+            await self._write_anew(document)
+        elif heads != self._saved_heads:
+            await self._write_changes(document)
+        self._saved, self._saved_heads = document, heads
+        if self._size - self._base > max(_COMPACT_AT, self._base):
+            self._base = self._size = await trio.to_thread.run_sync(
+                _compact, self._path, limiter=self._limiter
+            )
+
+    async def _write_anew(self, document: NotebookDocument) -> None:
+        data = document.changes_since([])
+        await trio.to_thread.run_sync(_replace, self._path, data, limiter=self._limiter)
+        self._base = self._size = len(data)
+
+    async def _write_changes(self, document: NotebookDocument) -> None:
+        data = document.changes_since(self._saved_heads)
         if not await self._append(data):
             log.warning("document file vanished, written anew path=%s", self._path)
             self._base = self._size = 0
             data = document.changes_since([])
             await self._append(data)
         self._size += len(data)
-        self._saved_heads = heads
-        if self._size - self._base > max(_COMPACT_AT, self._base):
-            self._base = self._size = await trio.to_thread.run_sync(
-                _compact, self._path, limiter=self._limiter
-            )
 
     async def _append(self, data: bytes) -> bool:
         return await trio.to_thread.run_sync(

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import attrs
 import orjson
 import trio
 
@@ -29,6 +30,7 @@ from runtimed.rooms.assets import MarkdownAssets
 from runtimed.rooms.config import RoomConfig
 from runtimed.rooms.document_file import DocumentFile, SavedState, SaveSchedule
 from runtimed.rooms.environment_choice import choose_env_source, declared_dependencies
+from runtimed.rooms.epochs import begun_anew
 from runtimed.rooms.execution import CellRunner, LaunchedKernel
 from runtimed.rooms.kernel_slot import KernelSlot
 from runtimed.rooms.notebook_file import LoadedNotebook, write_notebook
@@ -84,6 +86,7 @@ class Room:
         self._disk = disk
         self._file = DocumentFile(config.documents, notebook_id, disk)
         self._saved_state = SavedState(notebook_id)
+        self._state_outdated = False
         self._schedule = SaveSchedule(_SAVE_QUIET, _SAVE_LONGEST)
         self._save_wanted = trio.Event()
         self._joined = trio.Event()
@@ -181,8 +184,10 @@ class Room:
         if document is not None:
             unsaved = sorted(document.heads) != sorted(state.heads)
             if self.path is None or state.digest == digest:
-                self.document = document
+                self.document = await begun_anew(document, self._config.history)
                 self._saved_state = state
+                if self.document is not document:
+                    self._has_begun_anew(document)
                 return None
             if unsaved:
                 log.warning("unsaved edits kept aside notebook=%s", self.notebook_id)
@@ -190,6 +195,14 @@ class Room:
             else:
                 await self._file.remove()
         return loaded
+
+    def _has_begun_anew(self, old: NotebookDocument) -> None:
+        """The document has become another one with the same content: have that written."""
+        if sorted(self._saved_state.heads) == old.heads:
+            heads = tuple(self.document.heads)
+            self._saved_state = attrs.evolve(self._saved_state, heads=heads)
+            self._state_outdated = True
+        self.document_changed()
 
     @property
     def untitled(self) -> bool:
@@ -300,6 +313,10 @@ class Room:
 
     async def _remember_saved(self, digest: str, heads: Sequence[str]) -> None:
         self._saved_state = SavedState(self.notebook_id, digest, tuple(heads))
+        await self._write_state()
+
+    async def _write_state(self) -> None:
+        self._state_outdated = False
         try:
             await self._file.save_state(self._saved_state)
         except OSError as error:
@@ -500,6 +517,8 @@ class Room:
         try:
             self._schedule.saved()
             await self._file.save(self.document)
+            if self._state_outdated:  # behind the document that it speaks of
+                await self._write_state()
         except OSError as error:
             log.error("document not saved notebook=%s error=%s", self.notebook_id, error)
             self._schedule.changed(trio.current_time())
