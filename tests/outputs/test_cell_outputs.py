@@ -344,3 +344,31 @@ def test_it_never_matters_when_changes_are_taken(
     always = play(events, [True] * len(events))
     sometimes = play(events, [rng.random() < 0.3 for _ in events])
     assert never.manifests == always.manifests == sometimes.manifests
+
+
+def test_outputs_that_only_revise_what_was_taken_are_told_apart_from_new_ones() -> None:
+    outputs = CellOutputs(stale=2)
+    outputs.clear()
+    assert not outputs.only_revised  # an earlier run's outputs have to go
+    outputs.stream("stdout", "a")
+    assert not outputs.only_revised
+    outputs.take_changes()
+    outputs.stream("stdout", "b")
+    assert outputs.only_revised
+    outputs.display({"text/plain": "1"}, display_id="d")
+    assert not outputs.only_revised
+    outputs.take_changes()
+    outputs.update_display("d", {"text/plain": "2"})
+    assert outputs.only_revised
+    for wait in (True, False):
+        outputs.clear(wait)
+        outputs.display({"text/plain": "redrawn"})
+        assert outputs.only_revised
+        outputs.take_changes()
+    outputs.display({"text/plain": "second"})  # there were two before
+    assert outputs.only_revised
+    outputs.display({"text/plain": "third"})
+    assert not outputs.only_revised
+    outputs.emptied()
+    outputs.display({"text/plain": "first again"})
+    assert not outputs.only_revised

@@ -62,6 +62,7 @@ class CellOutputs:
         self._entries: list[_Entry] = []
         self._stored: list[str] = [""] * stale  # hashes of the document's entries
         self._dirty: set[int] = set()
+        self._shown = 0  # the most entries this execution has had in the document
         self._displays: dict[str, list[_Entry]] = {}
         self._clear_next = False
         self._has_error = False
@@ -90,11 +91,12 @@ class CellOutputs:
         return self._pending_chars
 
     @property
-    def only_grown(self) -> bool:
-        """Whether all that is new is more text in a stream that has been taken before."""
-        if len(self._stored) != len(self._entries):
-            return False
-        return all(self._entries[index].stream is not None for index in self._dirty)
+    def only_revised(self) -> bool:
+        """Whether all that is new extends or replaces what has been taken before: a stream that
+        grows, a display that is updated, outputs that are cleared and shown again."""
+        if len(self._stored) > max(self._shown, len(self._entries)):
+            return False  # those of an earlier run have to go
+        return all(index < self._shown for index in self._dirty)
 
     def stream(self, name: str, text: str) -> None:
         """Text arrived on `stdout` or `stderr`."""
@@ -175,6 +177,7 @@ class CellOutputs:
         """Somebody else has emptied the document's list: forget all, later outputs begin at 0."""
         self.clear()
         self._stored.clear()
+        self._shown = 0
 
     def update_display(
         self, display_id: str, data: Mapping[str, Any], metadata: Mapping[str, Any] | None = None
@@ -209,6 +212,7 @@ class CellOutputs:
                 changes.append(SetOutput(index, manifest))
         self._dirty.clear()
         self._pending_chars = 0
+        self._shown = max(self._shown, len(self._stored))
         return changes
 
     def _before_output(self) -> None:

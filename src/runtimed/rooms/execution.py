@@ -283,18 +283,20 @@ class CellRunner:
         data = message.content.get("data") or {}
         metadata = message.content.get("metadata") or {}
         live = {id(run): run, **{id(other): other for other in self.publisher.waiting}}
+        stored = []
         for cell_id, index in self.publisher.displays.find(display_id):
             other = self._runs.get(self._last_of_cell.get(cell_id, ""))
             if other is None:
-                self.publisher.update_stored(cell_id, index, data, metadata)
+                stored.append((cell_id, index))
             else:
                 live[id(other)] = other
+        showing = []
         for other in live.values():
             if other.outputs.update_display(display_id, data, metadata):
                 self.publisher.changed(other)
-        self.publisher.gather(
-            broadcasts.DisplayUpdate(display_id=display_id, data=data, metadata=metadata)
-        )
+                showing.append(other)
+        update = broadcasts.DisplayUpdate(display_id=display_id, data=data, metadata=metadata)
+        self.publisher.display_updated(update, showing, stored)
 
     def _end(self, run: Run) -> None:
         """The kernel has said everything about the current cell."""

@@ -8,8 +8,8 @@ decided here; that something has happened is said by whoever runs the cells.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Any, Protocol
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 import attrs
 import orjson
@@ -22,6 +22,7 @@ from runtimed.messages.queue import Execution, ExecutionQueue
 from runtimed.outputs.cell_outputs import CellOutputs, SetOutput, Truncate
 from runtimed.outputs.display_index import DisplayIndex
 from runtimed.outputs.manifest import MANIFEST_MEDIA_TYPE, Manifest, updated_manifest
+from runtimed.outputs.pace import Pace
 from runtimed.protocol import broadcasts
 
 __all__ = ["Publisher", "RoomChanges", "Run"]
@@ -38,10 +39,6 @@ _SILENCE = 0.02
 
 #: Seconds for each waiting cell between two broadcasts of the queue.
 _QUEUE_NEWS_PER_CELL = 0.0002
-
-#: Seconds between two publications of a stream that grows: the first, and the longest.
-_STREAM_INTERVAL = 0.1
-_STREAM_INTERVAL_LONGEST = 1.0
 
 
 class RoomChanges(Protocol):
@@ -72,7 +69,17 @@ class Run:
     done: bool = False
     interrupt_wanted: bool = False
     published: float = -math.inf
-    interval: float = _STREAM_INTERVAL
+    pace: Pace = attrs.field(factory=Pace)
+    due: float = -math.inf  # when to publish what is new
+
+
+@attrs.define
+class _DisplayNews:
+    """The newest content of a display, to be told once its outputs have it."""
+
+    broadcast: broadcasts.DisplayUpdate
+    runs: Sequence[Run]  # those that show it
+    stored: Sequence[tuple[str, int]]  # outputs that no run knows any more: cell and index
 
 
 class Publisher:
@@ -85,6 +92,8 @@ class Publisher:
         self.displays = DisplayIndex()
         self._dirty: dict[str, Run] = {}
         self._gathered: list[broadcasts.NotebookBroadcast] = []
+        self._display_news: dict[str, _DisplayNews] = {}
+        self._stored_pace = Pace()
         self._kernel_status: str | None = None
         self._queue_is_news = False
         self._next_queue_news = 0.0
@@ -98,18 +107,32 @@ class Publisher:
         self._publish_by(trio.current_time() + _GATHER_NEWS)
 
     def changed(self, run: Run) -> None:
-        """A run has new output. Growth of a published stream waits longer than anything new."""
-        self._dirty[run.execution.id] = run
+        """A run has new output. What only revises what has been shown keeps the run's pace."""
         now = trio.current_time()
         silent = math.isfinite(run.published) and now - run.published > _SILENCE
         due = now + (_GATHER_RUNNING if silent else _GATHER)
-        if run.outputs.only_grown:
-            due = max(due, run.published + run.interval)
+        if run.outputs.only_revised:
+            due = max(due, run.pace.due(now))
+        run.due = min(run.due, due) if run.execution.id in self._dirty else due
+        self._dirty[run.execution.id] = run
         self._publish_by(due)
 
     def mark(self, run: Run) -> None:
         """A run has something for the next publication, which need not come sooner for it."""
         self._dirty[run.execution.id] = run
+        run.due = -math.inf
+
+    def display_updated(
+        self,
+        update: broadcasts.DisplayUpdate,
+        runs: Sequence[Run],
+        stored: Sequence[tuple[str, int]],
+    ) -> None:
+        """A display has new content: in these runs already, not yet in these stored outputs."""
+        self._display_news[update.display_id] = _DisplayNews(update, runs, stored)
+        now = trio.current_time()
+        due = now + _GATHER_NEWS
+        self._publish_by(max(due, self._stored_pace.due(now)) if stored else due)
 
     def forget(self, run: Run | None) -> None:
         """The cell of this run is running anew: what the old one still prints is not shown."""
@@ -132,14 +155,23 @@ class Publisher:
             with self._publication:
                 await trio.sleep_forever()
             self._publication = trio.CancelScope()
-            self.publish()
+            self.publish(everything=False)
 
-    def publish(self) -> None:
-        """Write gathered outputs to the document, then hand the broadcasts to the peers."""
+    def publish(self, *, everything: bool = True) -> None:
+        """Write gathered outputs to the document, then hand the broadcasts to the peers.
+
+        Without `everything`, what revises what has been shown waits until it is due.
+        """
         if not self._publication.cancel_called:
             self._publication.deadline = math.inf
+        now = trio.current_time()
         for run in list(self._dirty.values()):
-            self.flush(run)
+            if everything or run.due <= now:
+                self.flush(run)
+            else:
+                self._publish_by(run.due)
+        if self._display_news:
+            self._tell_displays(everything)
         if self._queue_is_news:
             self._tell_queue()
         gathered, self._gathered = self._gathered, []
@@ -166,14 +198,32 @@ class Publisher:
             for change in changes:
                 hints += self._apply(run, change)
         now = trio.current_time()
-        # What pours is published ever more seldom; a line now and then is published as it comes.
-        pours = now - run.published < 2 * run.interval
-        run.interval = (
-            min(run.interval * 1.1, _STREAM_INTERVAL_LONGEST) if pours else _STREAM_INTERVAL
-        )
+        if changes:
+            run.pace.shown(now)
         run.published = now
         self._room.document_changed()
         self._gathered += hints
+        if self._display_news:
+            self._tell_displays(everything=False)  # those of this run, before its end is told
+
+    def _tell_displays(self, everything: bool) -> None:
+        """Tell the displays whose outputs are in the document."""
+        now = trio.current_time()
+        stored_due = self._stored_pace.due(now)
+        wrote = False
+        for display_id, news in list(self._display_news.items()):
+            if any(run.execution.id in self._dirty for run in news.runs):
+                continue  # told with its run
+            if news.stored and not everything and stored_due > now:
+                self._publish_by(stored_due)
+                continue
+            del self._display_news[display_id]
+            for cell_id, index in news.stored:
+                self._update_stored(cell_id, index, news.broadcast)
+                wrote = True
+            self._gathered.append(news.broadcast)
+        if wrote:
+            self._stored_pace.shown(now)
 
     def queue_changed(self) -> None:
         """The queue is not as it was last told."""
@@ -229,16 +279,14 @@ class Publisher:
             )
         ]
 
-    def update_stored(
-        self, cell_id: str, index: int, data: dict[str, Any], metadata: dict[str, Any]
-    ) -> None:
+    def _update_stored(self, cell_id: str, index: int, update: broadcasts.DisplayUpdate) -> None:
         """Give an output that no run knows any more new content."""
         document = self._room.document
         try:
             stored = self._blobs.read(document.outputs(cell_id)[index])
             if stored is None:
                 return
-            manifest = updated_manifest(orjson.loads(stored), data, metadata)
+            manifest = updated_manifest(orjson.loads(stored), update.data, update.metadata)
             self._store(manifest)
         except (BlobStoreFull, CellNotFound, IndexError, ValueError):
             return  # removed by somebody meanwhile, or no place for the new one: the old one stays
