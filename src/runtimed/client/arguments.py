@@ -18,12 +18,15 @@ __all__ = [
     "as_flag",
     "as_optional_text",
     "as_path_text",
+    "as_position",
     "as_text",
     "as_texts",
     "as_timeout",
     "check_working_dir",
     "seconds",
 ]
+
+_LAST_POSITION = 2**32 - 1
 
 CELL_TYPES = ("code", "markdown", "raw")
 
@@ -57,6 +60,13 @@ def as_count(name: str, value: object) -> int:
     if value < 0:
         raise OverflowError(f"{name} can't be negative")
     return value
+
+
+def as_position(name: str, value: object) -> int:
+    """A line or a column, which have 32 bits on the wire."""
+    if as_count(name, value) > _LAST_POSITION:
+        raise OverflowError(f"{name} can't be larger than {_LAST_POSITION}")
+    return as_count(name, value)
 
 
 def as_cell_type(value: object) -> str:

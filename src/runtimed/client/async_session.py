@@ -21,6 +21,7 @@ from runtimed.client.arguments import (
 from runtimed.client.membership import unexpected
 from runtimed.client.notebook_metadata import NotebookMetadata
 from runtimed.client.portal import on_trio
+from runtimed.client.presence_calls import PresenceCalls
 from runtimed.client.results import NotebookConnectionInfo
 from runtimed.client.running import Running
 from runtimed.client.streams import EventSubscription, ExecutionEventStream
@@ -30,7 +31,7 @@ from runtimed.protocol import handshake, requests, responses
 __all__ = ["AsyncSession"]
 
 
-class AsyncSession(Running, NotebookMetadata):
+class AsyncSession(Running, NotebookMetadata, PresenceCalls):
     """A notebook of the daemon, for `await`.
 
     Making one opens nothing. Use it in `async with`, which on leaving stops the kernel unless

@@ -39,6 +39,7 @@ class Editing(Membership):
         link = self._linked()
         cell_id = f"cell-{uuid4()}"
         link.replica.document.insert_cell(cell_id, cell_type, source, index)
+        link.announcer.place(cell_id)
         link.edited()
         return cell_id
 
@@ -47,6 +48,7 @@ class Editing(Membership):
         """Replace a cell's source, by edits small enough to merge with those of others."""
         link = self._linked()
         link.replica.document.set_source(as_text("cell_id", cell_id), as_text("source", source))
+        link.announcer.replaced(cell_id, source)
         link.edited()
 
     @on_trio
@@ -54,6 +56,7 @@ class Editing(Membership):
         """Add text at the end of a cell's source."""
         link = self._linked()
         link.replica.document.append_source(as_text("cell_id", cell_id), as_text("text", text))
+        link.announcer.appended(cell_id, text)
         link.edited()
 
     @on_trio
@@ -81,6 +84,7 @@ class Editing(Membership):
         if after is not None and after not in document:
             raise CellNotFound(after)
         position = document.move_cell(cell_id, after)
+        link.announcer.place(cell_id)
         link.edited()
         return position
 
@@ -89,6 +93,7 @@ class Editing(Membership):
         """Remove a cell's outputs and its execution count."""
         if as_text("cell_id", cell_id) not in self._document:
             raise CellNotFound(cell_id)
+        self._linked().announcer.place(cell_id)
         await self._request(requests.ClearOutputs(cell_id))
         await self._in_step()  # so that the caller reads what was asked for
 

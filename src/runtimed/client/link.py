@@ -2,7 +2,7 @@
 
 Requests carry ids and are answered in any order. The reader hands everything on synchronously and
 never waits, so whoever listens misses nothing; the writer puts pending edits before pending
-requests and sends both in one piece.
+requests and sends both in one piece, with what is to be announced to other peers.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Protocol, TypeAlias
 
 import trio
 
+from runtimed.client.presence import Announcer, RemotePeers
 from runtimed.client.replica import Replica
 from runtimed.client.resolve import OutputReader
 from runtimed.document.settings_values import Settings
@@ -59,12 +60,15 @@ class Link:
         connection: Connection,
         replica: Replica,
         outputs: OutputReader,
+        announcer: Announcer,
         *,
         shield: bool = False,
     ) -> None:
         self.replica = replica
         self.outputs = outputs
         self.settings: Settings | None = None  # the user's, as they were on connecting
+        self.announcer = announcer
+        self.peers = RemotePeers()
         self.token = trio.lowlevel.current_trio_token()
         self.alive = True
         self._stream = stream
@@ -168,6 +172,10 @@ class Link:
         self._edited = True
         self._something_to_send.set()
 
+    def announce(self) -> None:
+        """Send what the announcer has; what goes along with an edit or a request need not ask."""
+        self._something_to_send.set()
+
     def listen(self, listener: Listener) -> None:
         if not self.alive:
             raise self._error()
@@ -237,12 +245,14 @@ class Link:
         open_ = True
         while (event := self._connection.next_event()) is not NEED_DATA:
             if isinstance(event, events.SyncMessage):
-                self.replica.receive(event.data)
+                self.announcer.touched(self.replica.receive(event.data).cells)
                 synced = True
             elif isinstance(event, events.Broadcast):
                 self._hear(event.broadcast)
             elif isinstance(event, events.Response):
                 self._answer(event.response, event.id)
+            elif isinstance(event, events.PresenceMessage):
+                self.peers.receive(event.data)
             elif isinstance(event, events.Closed):
                 open_ = False
                 break
@@ -299,6 +309,8 @@ class Link:
             self._edited = self._unacknowledged = False
             if (message := self.replica.outgoing()) is not None:
                 pieces.append(self._connection.send(events.SyncMessage(message)))
+        for body in self.announcer.take():
+            pieces.append(self._connection.send(events.PresenceMessage(body)))
         pieces += self._outbox
         self._outbox.clear()
         return b"".join(pieces)

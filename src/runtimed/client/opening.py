@@ -21,6 +21,7 @@ from runtimed.client.connect import (
     unreachable,
 )
 from runtimed.client.link import Link
+from runtimed.client.presence import Announcer
 from runtimed.client.replica import Replica
 from runtimed.client.resolve import OutputReader
 from runtimed.client.results import NotebookConnectionInfo
@@ -77,11 +78,13 @@ async def open_link(
             await trio.aclose_forcefully(stream)
         raise
     root = Path(reply.blob_root) if reply.blob_root else None
+    replica = Replica(peer_label)
     link = Link(
         stream,
         connection,
-        Replica(peer_label),
+        replica,
         OutputReader(root, reply.blob_port),
+        Announcer(peer_label, replica.document.source),
         shield=shield,
     )
     link.settings = settings

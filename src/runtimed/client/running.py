@@ -74,6 +74,7 @@ class Running(Editing, KernelControl):
         link = await self._connect()
         for _ in range(2):
             await self._start_kernel_if_needed()
+            _announce_last_code_cell(link)
             request = requests.RunAllCells(heads=link.replica.document.heads)
             answer = await link.request(request, REQUEST_TIMEOUT)
             if isinstance(answer, responses.AllCellsQueued):
@@ -107,6 +108,7 @@ class Running(Editing, KernelControl):
         raise RuntimedError("No kernel running")
 
     async def _queue(self, link: Link, execution: Execution, wake: Wake, limit: float) -> None:
+        link.announcer.place(execution.cell_id)
         request = requests.ExecuteCell(execution.cell_id, heads=link.replica.document.heads)
         number = link.send(request, execution.answer)
         try:
@@ -157,6 +159,7 @@ class Running(Editing, KernelControl):
         execution = Execution(cell_id, changed, lambda: _capture(link, cell_id))
         link.listen(execution)
         try:
+            link.announcer.place(cell_id)
             request = requests.ExecuteCell(cell_id, heads=link.replica.document.heads)
             number = link.send(request, execution.answer)
             try:
@@ -199,6 +202,14 @@ def _capture(link: Link, cell_id: str) -> CapturedCell | None:
     if cell_id not in document:
         return CapturedCell(None, ())
     return CapturedCell(document.execution_count(cell_id), tuple(document.outputs(cell_id)))
+
+
+def _announce_last_code_cell(link: Link) -> None:
+    document = link.replica.document
+    for cell_id in reversed(document.cell_ids()):
+        if document.cell_type(cell_id) == "code":
+            link.announcer.place(cell_id)
+            return
 
 
 def _translated(error: RuntimedError, cell_id: str) -> RuntimedError:

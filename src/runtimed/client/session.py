@@ -312,6 +312,28 @@ class Session:
         """`conda` or `uv`, whichever the notebook has a section for; None if neither."""
         return portal().call(self._session.get_metadata_env_type)
 
+    # Presence
+
+    def set_cursor(self, cell_id: str, line: int, column: int) -> None:
+        """Show others a cursor of this peer, counted from 0 and in characters."""
+        portal().call(self._session.set_cursor, cell_id, line, column)
+
+    def set_selection(
+        self, cell_id: str, anchor_line: int, anchor_col: int, head_line: int, head_col: int
+    ) -> None:
+        """Show others a selection of this peer; the head is its end that moves."""
+        portal().call(
+            self._session.set_selection, cell_id, anchor_line, anchor_col, head_line, head_col
+        )
+
+    def get_peers(self) -> list[tuple[str, str]]:
+        """Id and label of the other peers that have announced something, sorted by id."""
+        return portal().call(self._session.get_peers)
+
+    def get_remote_cursors(self) -> list[tuple[str, str, str, int, int]]:
+        """Id, label, cell, line and column of the other peers' cursors, sorted by id."""
+        return portal().call(self._session.get_remote_cursors)
+
     def __repr__(self) -> str:
         status = "disconnected"
         if self.is_connected:
