@@ -181,6 +181,19 @@ VECTORS: list[tuple[Any, str]] = [
         '"buffers":[[1]]}]}',
     ),
     (
+        broadcasts.CommSync(
+            [CommSnapshot("w", "t", {"a": [None]}, buffers=[b"\x01"], buffer_paths=[["a", 0]])],
+            continues=True,
+        ),
+        '{"event":"comm_sync","comms":[{"comm_id":"w","target_name":"t","state":{"a":[null]},'
+        '"buffers":[[1]],"buffer_paths":[["a",0]]}],"continues":true}',
+    ),
+    (
+        broadcasts.InputRequest("i", "c1", "e1", "name? ", password=False),
+        '{"event":"input_request","request_id":"i","cell_id":"c1","execution_id":"e1",'
+        '"prompt":"name? ","password":false}',
+    ),
+    (
         broadcasts.CommSync([CommSnapshot("w", "jupyter.widget", {})]),
         '{"event":"comm_sync","comms":[{"comm_id":"w","target_name":"jupyter.widget","state":{}}]}',
     ),
@@ -258,9 +271,9 @@ def test_the_tag_comes_first_and_the_text_is_compact() -> None:
 TAGS = {
     "action": (
         "launch_kernel queue_cell execute_cell clear_outputs interrupt_execution shutdown_kernel "
-        "get_kernel_info get_queue_state run_all_cells send_comm get_history complete "
-        "save_notebook clone_notebook sync_environment get_doc_bytes get_raw_metadata "
-        "set_raw_metadata get_metadata_snapshot set_metadata_snapshot get_heads "
+        "get_kernel_info get_queue_state run_all_cells send_comm set_stdin answer_input "
+        "get_history complete save_notebook clone_notebook sync_environment get_doc_bytes "
+        "get_raw_metadata set_raw_metadata get_metadata_snapshot set_metadata_snapshot get_heads "
         "ensure_metadata leave_notebook"
     ),
     "result": (
@@ -272,7 +285,8 @@ TAGS = {
     ),
     "event": (
         "kernel_status execution_started output display_update execution_done queue_changed "
-        "kernel_error outputs_cleared comm comm_sync file_changed env_progress env_sync_state"
+        "kernel_error outputs_cleared comm comm_sync input_request "
+        "input_done file_changed env_progress env_sync_state"
     ),
     "phase": (
         "starting cache_hit fetching_repodata repodata_complete solving solve_complete installing "

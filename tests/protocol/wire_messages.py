@@ -55,6 +55,8 @@ def one_of(classes: tuple[type, ...]) -> st.SearchStrategy[Any]:
 
 def _values(kind: Any) -> st.SearchStrategy[Any]:
     origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Annotated and "paths" in arguments:
+        return st.lists(st.lists(TEXT | st.integers(0, 9), max_size=2), max_size=2)
     if origin is Annotated:
         return st.integers(-(2**31), 2**31 - 1)
     if origin is Literal:

@@ -29,6 +29,8 @@ __all__ = [
     "ExecutionDone",
     "ExecutionStarted",
     "FileChanged",
+    "InputDone",
+    "InputRequest",
     "KernelError",
     "KernelStatus",
     "NotebookBroadcast",
@@ -119,7 +121,10 @@ class OutputsCleared(Wire):
 
 @attrs.frozen(eq=False, repr=False)
 class Comm(Wire):
-    """Widget traffic from the kernel; `content` is that of the Jupyter message."""
+    """Widget traffic: of the kernel, and state that another peer has set.
+
+    `content` is that of the Jupyter message.
+    """
 
     msg_type: str
     content: dict[str, Any]
@@ -128,9 +133,31 @@ class Comm(Wire):
 
 @attrs.frozen(eq=False, repr=False)
 class CommSync(Wire):
-    """Every open widget channel, in order of creation, for a peer that has just joined."""
+    """Every open widget channel, in order of creation: what a peer held before is void.
+
+    With `continues`, these belong to those of the message before.
+    """
 
     comms: tuple[CommSnapshot, ...] = attrs.field(converter=comm_snapshots)
+    continues: bool | None = None
+
+
+@attrs.frozen(eq=False, repr=False)
+class InputRequest(Wire):
+    """A running cell asks for a line of text; sent only to peers that can answer."""
+
+    request_id: str
+    cell_id: str
+    execution_id: str
+    prompt: str
+    password: bool
+
+
+@attrs.frozen(eq=False, repr=False)
+class InputDone(Wire):
+    """That question was answered, or nobody waits for its answer any more."""
+
+    request_id: str
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -168,6 +195,8 @@ NotebookBroadcast = (
     | OutputsCleared
     | Comm
     | CommSync
+    | InputRequest
+    | InputDone
     | FileChanged
     | EnvProgress
     | EnvSyncState

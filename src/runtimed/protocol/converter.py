@@ -14,7 +14,7 @@ import attrs
 from cattrs import Converter
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
-from runtimed.protocol.spelling import SignedInt
+from runtimed.protocol.spelling import Paths, SignedInt
 
 __all__ = ["Hook", "Json", "converter"]
 
@@ -54,6 +54,12 @@ def _texts(value: Any, _: Any) -> tuple[str, ...]:
     if type(value) is list and all(type(text) is str for text in value):
         return tuple(value)
     raise TypeError("expected an array of strings")
+
+
+def _paths(value: Any, _: Any) -> tuple[Any, ...]:
+    if type(value) is list and all(type(path) is list for path in value):
+        return tuple(value)
+    raise TypeError("expected an array of arrays")
 
 
 def _text_map(value: Any, _: Any) -> dict[str, str]:
@@ -145,6 +151,7 @@ def _make_converter() -> Converter:
     # neither looked into nor copied.
     for whole, check in (
         (SignedInt, _exactly(int, "an integer")),
+        (Paths, _paths),
         (tuple[str, ...], _texts),
         (dict[str, str], _text_map),
         (dict[str, Any], _exactly(dict, "an object")),

@@ -14,6 +14,7 @@ from runtimed.protocol.spelling import NULL, Bare, SignedInt, Wire, strings
 from runtimed.protocol.structures import optional_strings
 
 __all__ = [
+    "AnswerInput",
     "ClearOutputs",
     "CloneNotebook",
     "Complete",
@@ -36,6 +37,7 @@ __all__ = [
     "SendComm",
     "SetMetadataSnapshot",
     "SetRawMetadata",
+    "SetStdin",
     "ShutdownKernel",
     "SyncEnvironment",
 ]
@@ -109,6 +111,21 @@ class SendComm(Wire):
     """Pass a whole Jupyter widget message to the kernel."""
 
     message: dict[str, Any]
+
+
+@attrs.frozen(eq=False, repr=False)
+class SetStdin(Wire):
+    """Say whether this peer can answer what running cells ask for."""
+
+    enabled: bool
+
+
+@attrs.frozen(eq=False, repr=False)
+class AnswerInput(Wire):
+    """Answer a question; no value is the end of input."""
+
+    request_id: str
+    value: str | None = attrs.field(default=None, metadata=NULL)
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -219,6 +236,8 @@ NotebookRequest = (
     | GetQueueState
     | RunAllCells
     | SendComm
+    | SetStdin
+    | AnswerInput
     | GetHistory
     | Complete
     | SaveNotebook

@@ -14,7 +14,17 @@ from typing import Annotated, Any, cast
 
 import attrs
 
-__all__ = ["NULL", "OMIT_EMPTY", "Bare", "SignedInt", "Wire", "called", "snake_case", "strings"]
+__all__ = [
+    "NULL",
+    "OMIT_EMPTY",
+    "Bare",
+    "Paths",
+    "SignedInt",
+    "Wire",
+    "called",
+    "snake_case",
+    "strings",
+]
 
 NULL = {"null": True}
 """Metadata of a field that is written as null although it has a default."""
@@ -24,6 +34,10 @@ OMIT_EMPTY = {"omit_empty": True}
 
 SignedInt = Annotated[int, "signed"]
 """An integer that may be negative; plain `int` fields refuse negative numbers when read."""
+
+
+Paths = Annotated[tuple[Any, ...], "paths"]
+"""Paths into JSON, each an array of keys and indices. What they lead to is for others to check."""
 
 
 class Wire:

@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from runtimed.protocol.spelling import OMIT_EMPTY, SignedInt, Wire, strings
+from runtimed.protocol.spelling import OMIT_EMPTY, Paths, SignedInt, Wire, strings
 
 __all__ = [
     "CellSnapshot",
@@ -24,6 +24,7 @@ __all__ = [
     "byte_strings",
     "cell_snapshots",
     "optional_strings",
+    "paths",
 ]
 
 
@@ -89,9 +90,17 @@ def byte_strings(values: Iterable[bytes]) -> tuple[bytes, ...]:
     return tuple(values)
 
 
+def paths(values: Iterable[Iterable[Any]]) -> tuple[Any, ...]:
+    """Any iterable of paths as a tuple of lists."""
+    return tuple([list(path) for path in values])
+
+
 @attrs.frozen(eq=False, repr=False)
 class CommSnapshot(Wire):
-    """One open widget channel, with its state merged so far."""
+    """One open widget channel, with its state merged so far.
+
+    Binary values are in `buffers`, and `buffer_paths` says where in the state each belongs.
+    """
 
     comm_id: str
     target_name: str
@@ -101,6 +110,7 @@ class CommSnapshot(Wire):
     buffers: tuple[bytes, ...] = attrs.field(
         default=(), converter=byte_strings, metadata=OMIT_EMPTY
     )
+    buffer_paths: Paths = attrs.field(default=(), converter=paths, metadata=OMIT_EMPTY)
 
 
 @attrs.frozen(eq=False, repr=False)
