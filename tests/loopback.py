@@ -3,7 +3,7 @@ kernels behind, a real disk below. Time is the test's own."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,7 +34,9 @@ Pair = Callable[[], tuple[trio.abc.Stream, trio.abc.Stream]]
 
 class FakeKernel:
     """A kernel that prints what stands behind the word `print`, raises at `raise`, and at `wait`
-    is busy until `finish`. Everything else it does in silence."""
+    is busy until `finish`. At `ask` it asks for input, if it may, and prints what it gets.
+    Everything else it does in silence. Of comms it knows nothing: `forwarded` and `sent` have what
+    it was sent, in order."""
 
     def __init__(self, number: int) -> None:
         self.kernel_id = f"kernel-{number}"
@@ -46,29 +48,36 @@ class FakeKernel:
         self.exit_text = "The kernel is running"
         self.executed: list[str] = []
         self.interrupts = 0
+        self.forwarded: list[tuple[Any, Any, list[bytes]]] = []
+        self.sent: list[dict[str, Any]] = []
+        self.inputs: list[str] = []
         self._hear: Hear | None = None
         self._busy: str | None = None
+        self._questions = 0
         self._ended = trio.Event()
 
     def attach(self, hear: Hear | None) -> None:
         self._hear = hear
 
-    def execute(self, code: str, *, silent: bool = False) -> str:
+    def execute(self, code: str, *, allow_stdin: bool = False) -> str:
         if not self.running:
             raise KernelDied(self.exit_text)
         self.executed.append(code)
         msg_id = f"{self.kernel_id}-{len(self.executed)}"
         self.say(msg_id, "execute_input", {"code": code, "execution_count": len(self.executed)})
-        if code == "wait":
+        word, _, text = code.partition(" ")
+        if word == "wait":
             self._busy = msg_id
+        elif word == "ask" and allow_stdin:
+            self._busy = msg_id
+            self.ask(text)
         else:
-            word, _, text = code.partition(" ")
             if word == "print":
                 self.say(msg_id, "stream", {"name": "stdout", "text": text})
-            if word == "raise":
+            if word in ("raise", "ask"):
                 content = {"ename": "Error", "evalue": text, "traceback": []}
                 self.say(msg_id, "error", content)
-            self._conclude(msg_id, "error" if word == "raise" else "ok")
+            self._conclude(msg_id, "ok" if word not in ("raise", "ask") else "error")
         return msg_id
 
     def print_more(self, text: str) -> None:
@@ -76,14 +85,33 @@ class FakeKernel:
         assert self._busy is not None
         self.say(self._busy, "stream", {"name": "stdout", "text": text})
 
+    def ask(self, prompt: str) -> None:
+        """Let the busy cell ask for input."""
+        assert self._busy is not None
+        self._questions += 1
+        content = {"prompt": prompt, "password": False}
+        self._deliver("stdin", self._busy, "input_request", content, f"input-{self._questions}")
+
+    def reply_input(self, value: str) -> None:
+        self.inputs.append(value)
+        if self._busy is not None:
+            self.print_more(value)
+            self.finish()
+
     def finish(self, status: str = "ok") -> None:
         """End the busy cell."""
         assert self._busy is not None
         self._conclude(self._busy, status)
         self._busy = None
 
-    def say(self, msg_id: str, msg_type: str, content: dict[str, Any]) -> None:
-        self._deliver("iopub", msg_id, msg_type, content)
+    def say(
+        self,
+        msg_id: str,
+        msg_type: str,
+        content: dict[str, Any],
+        buffers: Sequence[bytes] = (),
+    ) -> None:
+        self._deliver("iopub", msg_id, msg_type, content, buffers=buffers)
 
     def interrupt(self) -> None:
         self.interrupts += 1
@@ -104,15 +132,36 @@ class FakeKernel:
         await trio.lowlevel.checkpoint()
         return Message(msg_type, "", "", {}, {}, ())
 
-    def forward(self, message: Any) -> None:
-        message["header"], message["content"]
+    def forward(self, header: Any, content: Any, metadata: Any, buffers: list[bytes]) -> None:
+        self.forwarded.append((header, content, buffers))
+
+    def send_comm(self, content: dict[str, Any]) -> str:
+        """As in a kernel at work, what is sent waits; `handle_sent` has it handled."""
+        self.sent.append(content)
+        return f"{self.kernel_id}-sent-{len(self.sent)}"
+
+    def handle_sent(self) -> None:
+        """Echo the newest message of the daemon's own, as a kernel's widgets do, and be idle."""
+        content = self.sent[-1]
+        msg_id = f"{self.kernel_id}-sent-{len(self.sent)}"
+        data = {**content["data"], "method": "echo_update"}
+        self.say(msg_id, "comm_msg", {**content, "data": data})
+        self.say(msg_id, "status", {"execution_state": "idle"})
 
     def _conclude(self, msg_id: str, status: str) -> None:
         self.say(msg_id, "status", {"execution_state": "idle"})
         self._deliver("shell", msg_id, "execute_reply", {"status": status})
 
-    def _deliver(self, channel: str, parent: str, msg_type: str, content: dict[str, Any]) -> None:
-        message = Message(msg_type, "", parent, content, {}, ())
+    def _deliver(
+        self,
+        channel: str,
+        parent: str,
+        msg_type: str,
+        content: dict[str, Any],
+        msg_id: str = "",
+        buffers: Sequence[bytes] = (),
+    ) -> None:
+        message = Message(msg_type, msg_id, parent, content, {}, buffers)
         # Never before the call that causes it has returned, as with a kernel in another process.
         trio.lowlevel.current_trio_token().run_sync_soon(self._be_heard, channel, message)
 

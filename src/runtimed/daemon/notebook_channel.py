@@ -115,6 +115,8 @@ async def _write(link: Link, room: Room, peer: Peer) -> None:
         frames = peer.take()
         if peer.behind and (message := room.generate_sync(peer)) is not None:
             frames.insert(0, link.protocol.send(events.SyncMessage(message)))
+        if peer.comms_behind:
+            frames += room.take_comms(peer)
         if peer.presence_waits:
             frames += room.presence.take(peer)
         if frames:

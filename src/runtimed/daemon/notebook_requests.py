@@ -155,15 +155,19 @@ async def _get_queue_state(room: Room, peer: Peer, request: requests.GetQueueSta
 
 
 async def _send_comm(room: Room, peer: Peer, request: requests.SendComm) -> Any:
-    for part in ("header", "content"):
-        if part not in request.message:
-            raise RuntimedError(f"Failed to send comm message: Missing {part} in comm message")
     if room.runner.kernel is None:
         return responses.NoKernel()
-    try:
-        room.runner.kernel.kernel.forward(request.message)
-    except (KernelDied, TypeError, ValueError) as error:
-        raise RuntimedError(f"Failed to send comm message: {error}") from error
+    room.runner.widgets.hear_peer(peer, request.message)
+    return responses.Ok()
+
+
+async def _set_stdin(room: Room, peer: Peer, request: requests.SetStdin) -> Any:
+    room.runner.inputs.set_answering(peer, request.enabled)
+    return responses.Ok()
+
+
+async def _answer_input(room: Room, peer: Peer, request: requests.AnswerInput) -> Any:
+    room.runner.inputs.answer(request.request_id, request.value)
     return responses.Ok()
 
 
@@ -297,6 +301,8 @@ _HANDLERS: dict[type, Callable[[Room, Peer, Any], Awaitable[Any]]] = {
     requests.GetKernelInfo: _get_kernel_info,
     requests.GetQueueState: _get_queue_state,
     requests.SendComm: _send_comm,
+    requests.SetStdin: _set_stdin,
+    requests.AnswerInput: _answer_input,
     requests.Complete: _complete,
     requests.GetHistory: _get_history,
     requests.SaveNotebook: _save_notebook,

@@ -14,7 +14,7 @@ import os
 import signal
 import subprocess
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -47,7 +47,7 @@ _LAST_WORDS = 0.02
 _TAIL = 8192
 
 
-#: Takes a channel's name, `iopub` or `shell`, and a message; must not block.
+#: Takes a channel's name, `iopub`, `shell` or `stdin`, and a message; must not block.
 Hear = Callable[[str, Message], None]
 
 
@@ -124,29 +124,52 @@ class Kernel:
         """From now on `hear` gets everything the kernel says; with None nobody does."""
         self._hear = hear
 
-    def execute(self, code: str, *, silent: bool = False) -> str:
+    def execute(self, code: str, *, allow_stdin: bool = False) -> str:
         """Send an execute_request; the id that its messages will name as their parent.
+
+        With `allow_stdin` the code may ask for input, on the channel of that name, and then waits
+        for `reply_input`; without, asking is an error in the code.
 
         Raises: KernelDied if the kernel has ended.
         """
         content = {
             "code": code,
-            "silent": silent,
-            "store_history": not silent,
+            "silent": False,
+            "store_history": True,
             "user_expressions": {},
-            "allow_stdin": False,
+            "allow_stdin": allow_stdin,
             "stop_on_error": False,
         }
         return self._send(self._shell_stream(), "execute_request", content)
 
-    def forward(self, message: Mapping[str, Any]) -> None:
-        """Pass a front end's widget message on to the shell channel, under its own header."""
-        frames = self._wire.forward(
-            dict(message["header"]),
-            message["content"],
-            message.get("metadata") or {},
-            [bytes(buffer) for buffer in message.get("buffers") or ()],
-        )
+    def reply_input(self, value: str) -> None:
+        """Give the code that waits for input a line.
+
+        Raises: KernelDied if the kernel has ended.
+        """
+        if not self.running:
+            raise KernelDied(self.exit_text)
+        self._send(self._stdin, "input_reply", {"status": "ok", "value": value})
+
+    def send_comm(self, content: Mapping[str, Any]) -> str:
+        """Send a comm_msg of the daemon's own; the id that its messages will name as their parent.
+
+        Raises: KernelDied if the kernel has ended.
+        """
+        return self._send(self._shell_stream(), "comm_msg", content)
+
+    def forward(
+        self,
+        header: Mapping[str, Any],
+        content: Mapping[str, Any],
+        metadata: Mapping[str, Any],
+        buffers: Sequence[bytes],
+    ) -> None:
+        """Pass a front end's widget message on to the shell channel, under its own header.
+
+        Raises: KernelDied if the kernel has ended.
+        """
+        frames = self._wire.forward(dict(header), content, metadata, buffers)
         self._shell_stream().send(frames)
 
     async def request(self, msg_type: str, content: Mapping[str, Any]) -> Message:
@@ -219,8 +242,10 @@ class Kernel:
                 self._connect(zmq.DEALER, "shell") as shell,
                 self._connect(zmq.SUB, "iopub") as iopub,
                 self._connect(zmq.DEALER, "control") as control,
+                self._connect(zmq.DEALER, "stdin") as stdin,
             ):
                 self._shell = shell
+                self._stdin = stdin
                 process = await self._open_process()
                 try:
                     on_process(process.pid)
@@ -229,6 +254,7 @@ class Kernel:
                         channels.start_soon(self._read, "shell", shell)
                         channels.start_soon(self._read, "iopub", iopub)
                         channels.start_soon(self._read, "control", control)
+                        channels.start_soon(self._read_stdin, stdin, iopub)
                         channels.start_soon(self._end_when_asked, process, control)
                         failure = await self._start(process)
                         if failure is None:
@@ -250,7 +276,9 @@ class Kernel:
             raise failure
 
     def _connect(self, kind: int, channel: str) -> ZmqStream:
-        return ZmqStream(self._context, kind, self._connection.address(channel))
+        # The kernel asks whoever made the request for input, by the identity it came from.
+        identity = self.kernel_id.encode() if channel in ("shell", "stdin") else b""
+        return ZmqStream(self._context, kind, self._connection.address(channel), identity)
 
     async def _open_process(self) -> trio.Process:
         argv = [
@@ -309,6 +337,13 @@ class Kernel:
     async def _read(self, channel: str, stream: ZmqStream) -> None:
         while True:
             self._deliver(channel, await stream.receive())
+
+    async def _read_stdin(self, stdin: ZmqStream, iopub: ZmqStream) -> None:
+        while True:
+            questions = await stdin.receive()
+            # What was printed before the question is to be seen before it.
+            self._deliver("iopub", iopub.receive_nowait())
+            self._deliver("stdin", questions)
 
     def _deliver(self, channel: str, batch: list[list[bytes]]) -> None:
         for frames in batch:

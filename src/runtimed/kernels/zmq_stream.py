@@ -27,7 +27,13 @@ _BATCH = 256
 class ZmqStream:
     """One connected ZMQ socket. One task may receive while others send."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], kind: int, address: str) -> None:
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        kind: int,
+        address: str,
+        identity: bytes = b"",
+    ) -> None:
         # The bare socket, without the conveniences that cost more than the work itself.
         self._socket = zmq.backend.Socket(context, kind)
         self._socket.set(zmq.LINGER, 0)
@@ -39,6 +45,8 @@ class ZmqStream:
         self._socket.set(zmq.RECONNECT_IVL_MAX, 100)
         if kind == zmq.SUB:
             self._socket.set(zmq.SUBSCRIBE, b"")
+        if identity:
+            self._socket.set(zmq.ROUTING_ID, identity)
         self._socket.connect(address)
         self._descriptor = int(self._socket.get(zmq.FD))
         self._wait: trio.CancelScope | None = None

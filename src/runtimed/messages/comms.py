@@ -96,6 +96,16 @@ class Comms:
             if comm is not None:
                 self._message(comm, data, buffers)
 
+    @staticmethod
+    def check(content: Mapping[str, Any], buffers: Sequence[bytes]) -> None:
+        """See whether a message could be applied, without applying it.
+
+        Raises: ValueError for buffer paths that lead nowhere.
+        """
+        data = content.get("data")
+        if isinstance(data, dict):
+            _state(data, buffers)
+
     def restore(self, snapshots: Sequence[CommSnapshot], *, more: bool = False) -> None:
         """Begin from what a newcomer is sent; with `more`, that continues what came before.
 

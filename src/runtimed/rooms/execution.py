@@ -9,18 +9,22 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable
+from typing import Protocol
 
 import attrs
 
 from runtimed.blobs.store import BlobStore
 from runtimed.errors import CellNotFound, KernelDied, RuntimedError
 from runtimed.kernels.kernel import Kernel
+from runtimed.messages.comms import COMM_MESSAGES
 from runtimed.messages.queue import Command, Execution, ExecutionQueue, Finish, Start
 from runtimed.messages.wire import Message
 from runtimed.outputs.cell_outputs import CellOutputs
 from runtimed.protocol import broadcasts
 from runtimed.protocol.structures import LaunchedEnvConfig
+from runtimed.rooms.input_requests import InputPeers, InputRequests
 from runtimed.rooms.publisher import Publisher, RoomChanges, Run
+from runtimed.rooms.widgets import CommPeers, Widgets
 
 __all__ = ["CellRunner", "LaunchedKernel"]
 
@@ -37,13 +41,19 @@ class LaunchedKernel:
     launched_config: LaunchedEnvConfig
 
 
+class RunnerRoom(RoomChanges, CommPeers, InputPeers, Protocol):
+    """What running cells needs of a room."""
+
+
 class CellRunner:
     """Runs the cells of one room on whatever kernel it has."""
 
-    def __init__(self, room: RoomChanges, blobs: BlobStore) -> None:
+    def __init__(self, room: RunnerRoom, blobs: BlobStore) -> None:
         self._room = room
         self.queue = ExecutionQueue()
         self.publisher = Publisher(room, blobs, self.queue)
+        self.widgets = Widgets(room)
+        self.inputs = InputRequests(room)
         self.kernel: LaunchedKernel | None = None
         self.status = "not_started"
         self._runs: dict[str, Run] = {}
@@ -100,6 +110,8 @@ class CellRunner:
         """Run cells on a kernel. Returns when it has ended and all that waited has its outcome."""
         kernel = launched.kernel
         self.kernel = launched
+        self.widgets.attach(kernel)
+        self.inputs.attach(kernel)
         kernel.attach(self._handle)
         self._set_status("idle")
         self._carry_out(self.queue.kernel_is_ready())
@@ -112,6 +124,8 @@ class CellRunner:
 
     def _kernel_gone(self, kernel: Kernel) -> None:
         self.kernel = None
+        self.widgets.detach()
+        self.inputs.detach()
         # One that still runs is let go of, because the room ends.
         asked = kernel.stop_requested or kernel.running
         reason = "The notebook was closed" if kernel.running else kernel.exit_text
@@ -169,7 +183,8 @@ class CellRunner:
         try:
             source = self._room.document.source(execution.cell_id)
             stale = len(self._room.document.outputs(execution.cell_id))
-            msg_id = self.kernel.kernel.execute(source)
+            self.widgets.send_outputs()
+            msg_id = self.kernel.kernel.execute(source, allow_stdin=self.inputs.possible)
         except CellNotFound:
             return self.queue.cannot_start(execution.id, "the cell was deleted")
         except KernelDied:
@@ -202,13 +217,19 @@ class CellRunner:
 
     def _handle(self, channel: str, message: Message) -> None:
         run = self._runs.get(message.parent_id)
-        if channel == "shell":
-            if run is not None and message.msg_type == "execute_reply":
-                self._reply(run, message)
-        elif run is not None:
-            handler = _IOPUB.get(message.msg_type)
-            if handler is not None:
+        if channel == "iopub":
+            if self.widgets.captures and self.widgets.capture(message):
+                # Where an error is shown does not change what it means for the cells behind it.
+                if run is not None and message.msg_type == "error":
+                    run.failed = True
+            elif run is None:
+                self.widgets.hear(message)
+            elif (handler := _IOPUB.get(message.msg_type)) is not None:
                 handler(self, run, message)
+        elif channel == "stdin":
+            self._asked(run, message)
+        elif run is not None and message.msg_type == "execute_reply":
+            self._reply(run, message)
         if run is not None and run is self._current and run.idle and run.replied:
             self._end(run)
 
@@ -220,6 +241,18 @@ class CellRunner:
             if entry.get("source") == "page":
                 run.outputs.display(entry.get("data") or {}, {}, None)
                 self.publisher.changed(run)
+
+    def _asked(self, run: Run | None, message: Message) -> None:
+        if message.msg_type != "input_request":
+            return
+        if run is None:
+            self.inputs.refuse()
+            return
+        self.publisher.publish()
+        self.inputs.asked(message, run.execution)
+
+    def _comm(self, run: Run, message: Message) -> None:
+        self.widgets.hear(message)
 
     def _status(self, run: Run, message: Message) -> None:
         if message.content.get("execution_state") == "idle":
@@ -302,6 +335,7 @@ class CellRunner:
         """The kernel has said everything about the current cell."""
         run.done = True
         self._current = None
+        self.inputs.execution_ended(run.execution.id)
         ok = not run.failed
         commands = self.queue.ended(
             run.execution.id, ok=ok, stop=not ok and not self._may_fail(run.execution.cell_id)
@@ -330,6 +364,7 @@ _IOPUB: dict[str, Callable[[CellRunner, Run, Message], None]] = {
     "error": CellRunner._error,
     "clear_output": CellRunner._clear_output,
     "update_display_data": CellRunner._update_display,
+    **dict.fromkeys(COMM_MESSAGES, CellRunner._comm),
 }
 
 

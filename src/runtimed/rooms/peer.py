@@ -14,11 +14,16 @@ import trio
 
 from runtimed.document.notebook import SyncPeer
 
-__all__ = ["OUTBOX_BYTES", "OUTBOX_FRAMES", "Peer"]
+__all__ = ["COMM_BYTES", "COMM_FRAMES", "OUTBOX_BYTES", "OUTBOX_FRAMES", "Peer"]
 
 #: Bounds of what waits for a peer; beyond either the peer is dropped.
 OUTBOX_BYTES = 64 * 1024 * 1024
 OUTBOX_FRAMES = 20_000
+
+#: Bounds of the widget messages in it; beyond either they are dropped, and the peer gets the
+#: widgets as they are once it reads again.
+COMM_BYTES = 32 * 1024 * 1024
+COMM_FRAMES = 10_000
 
 #: Seconds within which a peer's changes are acknowledged, if nothing else is sent before.
 _ANSWER_WITHIN = 0.05
@@ -39,8 +44,11 @@ class Peer:
         self.id = str(uuid.uuid4())
         self.sync = sync
         self.behind = True
+        self.comms_behind = False
         self._outbox: list[bytes] = []
         self._size = 0
+        self._comm_frames: list[int] = []  # where in the outbox they are
+        self._comm_size = 0
         self._work = trio.Event()
         self._work.set()
         self._patience = trio.CancelScope()
@@ -75,7 +83,36 @@ class Peer:
         if self._size > OUTBOX_BYTES or len(self._outbox) > OUTBOX_FRAMES:
             self.overrun = True
             self._outbox.clear()
+            self._comm_frames, self._comm_size = [], 0
         self._work.set()
+
+    def post_first(self, frames: Iterable[bytes]) -> None:
+        """Put the state of a room in the outbox of a peer that has just joined.
+
+        It counts against no bound: it is as large as it is, and there is only one of it.
+        """
+        self._outbox += frames
+        self._work.set()
+
+    def post_comm(self, frame: bytes) -> None:
+        """Post a widget message. A peer that lets too many wait gets the state instead of them.
+
+        What is lost then is messages that are no state, such as strokes on a canvas.
+        """
+        self._work.set()
+        if self.comms_behind:
+            return
+        size = self._comm_size + len(frame)
+        if self._comm_frames and (size > COMM_BYTES or len(self._comm_frames) >= COMM_FRAMES):
+            for index in self._comm_frames:
+                self._outbox[index] = b""
+            self._size -= self._comm_size
+            self._comm_frames, self._comm_size = [], 0
+            self.comms_behind = True
+            return
+        self._comm_frames.append(len(self._outbox))
+        self._comm_size = size
+        self.post((frame,))
 
     def post_soon(self, frame: bytes) -> None:
         """Post a frame that need not wake the peer at once: more is about to follow it."""
@@ -135,6 +172,7 @@ class Peer:
     def take(self) -> list[bytes]:
         """The frames that wait, oldest first. A sync message that is due goes before them."""
         frames, self._outbox, self._size = self._outbox, [], 0
+        self._comm_frames, self._comm_size = [], 0
         self._work = trio.Event()
         self._patience = trio.CancelScope()
         return frames

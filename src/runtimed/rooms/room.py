@@ -21,7 +21,7 @@ from runtimed.blobs.store import BlobStore
 from runtimed.document.actors import daemon_actor
 from runtimed.document.new_notebook import fill_new_notebook
 from runtimed.document.notebook import NewCell, NotebookDocument
-from runtimed.errors import RuntimedError
+from runtimed.errors import LocalProtocolError, RuntimedError
 from runtimed.kernels.kernels import Kernels
 from runtimed.outputs.manifest import MANIFEST_MEDIA_TYPE
 from runtimed.protocol import broadcasts, pool
@@ -36,6 +36,7 @@ from runtimed.rooms.kernel_slot import KernelSlot
 from runtimed.rooms.notebook_file import LoadedNotebook, write_notebook
 from runtimed.rooms.peer import Peer
 from runtimed.rooms.presence import RoomPresence
+from runtimed.rooms.widgets import sync_messages
 
 __all__ = ["Room", "RoomConfig"]
 
@@ -106,6 +107,8 @@ class Room:
     def join(self) -> Peer:
         """Add a peer. Synchronous, so that a room just found can't end in between."""
         peer = Peer(self.document.new_peer())
+        if len(self.runner.widgets.comms):
+            peer.post_first(self._comm_frames())
         self.peers.add(peer)
         self._joined.set()
         return peer
@@ -114,6 +117,7 @@ class Room:
         """Remove a peer; what runs goes on."""
         self.peers.discard(peer)
         self.presence.left(peer)
+        self.runner.inputs.set_answering(peer, False)
         if not self.peers:
             self._unused.set()
 
@@ -160,6 +164,42 @@ class Room:
         """Let the presence of the kernel follow; it travels with what is broadcast anyway."""
         launched = self.runner.kernel
         self.presence.kernel_state(status, launched.env_source if launched else None)
+
+    def broadcast_comm(
+        self, message: broadcasts.Comm | broadcasts.CommSync, *, but: Peer | None = None
+    ) -> None:
+        """Tell the peers about widgets, all or all but one."""
+        if not self.peers:
+            return
+        try:
+            frame = encode_broadcast(message)
+        except LocalProtocolError as error:
+            log.warning("widget message left out notebook=%s reason=%s", self.notebook_id, error)
+            return
+        for peer in self.peers:
+            if peer is not but:
+                peer.post_comm(frame)
+
+    def _comm_frames(self) -> list[bytes]:
+        """The widgets as they are."""
+        snapshots = self.runner.widgets.comms.snapshots()
+        return [encode_broadcast(message) for message in sync_messages(snapshots)]
+
+    def take_comms(self, peer: Peer) -> list[bytes]:
+        """What a peer gets that was too far behind for single messages about widgets.
+
+        It goes behind whatever else waits for the peer, all of which is older.
+        """
+        peer.comms_behind = False
+        return self._comm_frames()
+
+    def tell(self, peer_ids: Iterable[str], message: broadcasts.NotebookBroadcast) -> None:
+        """Put a message in the outboxes of some peers."""
+        chosen = frozenset(peer_ids)
+        frame = encode_broadcast(message)
+        for peer in self.peers:
+            if peer.id in chosen:
+                peer.post((frame,))
 
     async def wait_heads(self, heads: Sequence[str]) -> None:
         """Wait until the document contains the given heads; the caller sets the time limit."""

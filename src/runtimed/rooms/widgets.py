@@ -1,4 +1,4 @@
-"""The widgets of a room: what the kernel and the peers say on comms, and what the others hear of it.
+"""The widgets of a room: what the kernel and the peers say on comms, and what the others hear.
 
 The state is Comms' (messages/comms.py). Here it is said who hears what: everybody hears the kernel,
 in order; the kernel hears every peer; the other peers hear what a peer does to the state. The
@@ -80,7 +80,7 @@ class Widgets:
         if message.msg_type in COMM_MESSAGES:
             self._comm(message)
         elif message.msg_type == "status" and message.content.get("execution_state") == "idle":
-            comm_id = self._under_way.pop(message.parent_id, None)
+            comm_id = self._under_way.pop(message.parent_id, "")
             if comm_id in self._unsent:
                 self._send_outputs(comm_id)
 
@@ -145,6 +145,7 @@ class Widgets:
         assert self._kernel is not None, "the caller has looked"
         try:
             header, content, buffers = _checked(message)
+            self.comms.check(content, buffers)
             self._kernel.forward(header, content, message.get("metadata") or {}, buffers)
             msg_type = str(header.get("msg_type"))
             self.comms.apply(msg_type, content, buffers)
@@ -182,7 +183,7 @@ def sync_messages(snapshots: list[CommSnapshot]) -> list[broadcasts.CommSync]:
     """What brings a peer up to date: one message, or several where one would be too large."""
     messages: list[broadcasts.CommSync] = []
     batch: list[CommSnapshot] = []
-    room_left = _SYNC_SIZE
+    room_left: float = _SYNC_SIZE
     for snapshot in snapshots:
         size = _size(snapshot)
         if size > _COMM_LIMIT:
