@@ -120,19 +120,38 @@ class AsyncSession(Running, NotebookMetadata, PresenceCalls):
     # Saving
 
     @on_trio
-    async def save(self, path: str | os.PathLike[str] | None = None) -> str:
+    async def save(
+        self, path: str | os.PathLike[str] | None = None, *, format_cells: bool = False
+    ) -> str:
         """Write the notebook file and return its absolute path.
 
         Without a path it is the notebook's own file. `.ipynb` is appended to a name that lacks it.
+        With `format_cells` the code cells are formatted before, by ruff or deno where it is
+        installed; what can't be formatted stays as it is.
         Raises: RuntimedError for an untitled notebook without a path, or with the daemon's reason.
         """
         target = None if path is None else _notebook_name(absolute_path("path", path))
         await self._connect()
         if target is None and not Path(self._notebook_id).is_absolute():
             raise RuntimedError("Notebook has no path: pass save(path=...)")
-        answer = await self._request(requests.SaveNotebook(format_cells=False, path=target))
+        answer = await self._request(requests.SaveNotebook(format_cells, target))
         if not isinstance(answer, responses.NotebookSaved):
             raise unexpected("save_notebook", answer)
+        return answer.path
+
+    @on_trio
+    async def clone_notebook(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> str:
+        """Write a copy of the notebook, without outputs, and return its absolute path.
+
+        The copy gets an environment of its own, and nobody has approved its dependencies yet. This
+        session stays with its notebook.
+        Raises: RuntimedError if there is a file already, unless it may be overwritten.
+        """
+        target = _notebook_name(absolute_path("path", path))
+        await self._connect()
+        answer = await self._request(requests.CloneNotebook(target, overwrite))
+        if not isinstance(answer, responses.NotebookCloned):
+            raise unexpected("clone_notebook", answer)
         return answer.path
 
     # Events

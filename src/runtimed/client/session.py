@@ -238,9 +238,18 @@ class Session:
         """All cells in order, with their outputs."""
         return portal().call(self._session.get_cells)
 
-    def save(self, path: str | os.PathLike[str] | None = None) -> str:
-        """Write the notebook file and return its absolute path."""
-        return portal().call(self._session.save, path)
+    def save(
+        self, path: str | os.PathLike[str] | None = None, *, format_cells: bool = False
+    ) -> str:
+        """Write the notebook file and return its absolute path. See AsyncSession.save."""
+        return portal().call(self._session.save, path, format_cells=format_cells)
+
+    def clone_notebook(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> str:
+        """Write a copy without outputs and return its absolute path.
+
+        See AsyncSession.clone_notebook.
+        """
+        return portal().call(self._session.clone_notebook, path, overwrite=overwrite)
 
     # Metadata
 

@@ -227,10 +227,20 @@ async def _ask_kernel(
 
 async def _save_notebook(room: Room, peer: Peer, request: requests.SaveNotebook) -> Any:
     try:
+        if request.format_cells:
+            await room.format_cells()
         path = await room.save(Path(request.path) if request.path else None)
     except RuntimedError as error:
         raise RuntimedError(f"Failed to save notebook: {error}") from error
     return responses.NotebookSaved(path=str(path))
+
+
+async def _clone_notebook(room: Room, peer: Peer, request: requests.CloneNotebook) -> Any:
+    try:
+        path = await room.clone(Path(request.path), overwrite=request.overwrite)
+    except RuntimedError as error:
+        raise RuntimedError(f"Failed to clone notebook: {error}") from error
+    return responses.NotebookCloned(path=str(path))
 
 
 async def _get_doc_bytes(room: Room, peer: Peer, request: requests.GetDocBytes) -> Any:
@@ -306,6 +316,7 @@ _HANDLERS: dict[type, Callable[[Room, Peer, Any], Awaitable[Any]]] = {
     requests.Complete: _complete,
     requests.GetHistory: _get_history,
     requests.SaveNotebook: _save_notebook,
+    requests.CloneNotebook: _clone_notebook,
     requests.GetDocBytes: _get_doc_bytes,
     requests.GetRawMetadata: _get_raw_metadata,
     requests.SetRawMetadata: _set_raw_metadata,

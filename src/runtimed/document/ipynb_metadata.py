@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["merged_metadata", "metadata_snapshot"]
+__all__ = ["cloned_snapshot", "merged_metadata", "metadata_snapshot", "unsigned"]
 
 _DEFAULT_RUNT = {"schema_version": "1"}
+_SIGNATURE = ("trust_signature", "trust_timestamp")
 _TEXT, _TEXTS, _FLAG = "text", "texts", "flag"
 
 # Known fields; those with a default may be left out, those after "?" too.
@@ -49,6 +50,20 @@ def metadata_snapshot(metadata: Mapping[str, Any]) -> dict[str, Any]:
                 runt[key] = section
     snapshot["runt"] = runt
     return snapshot
+
+
+def cloned_snapshot(snapshot: Mapping[str, Any], env_id: str) -> dict[str, Any]:
+    """The snapshot of a copy: an environment of its own, and no signature of the original's."""
+    return {**unsigned(snapshot), "runt": {**unsigned(snapshot).get("runt", {}), "env_id": env_id}}
+
+
+def unsigned(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """A file's metadata, or a snapshot, without the signature that makes its packages trusted."""
+    runt = metadata.get("runt")
+    if not isinstance(runt, Mapping):
+        return dict(metadata)
+    rest = {key: value for key, value in runt.items() if key not in _SIGNATURE}
+    return {**metadata, "runt": rest}
 
 
 def merged_metadata(metadata: Mapping[str, Any], snapshot: Mapping[str, Any]) -> dict[str, Any]:

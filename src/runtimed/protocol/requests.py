@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from runtimed.protocol.spelling import NULL, Bare, SignedInt, Wire, strings
+from runtimed.protocol.spelling import NULL, OMIT_EMPTY, Bare, SignedInt, Wire, strings
 from runtimed.protocol.structures import optional_strings
 
 __all__ = [
@@ -155,9 +155,10 @@ class SaveNotebook(Wire):
 
 @attrs.frozen(eq=False, repr=False)
 class CloneNotebook(Wire):
-    """Write a copy to an absolute path."""
+    """Write a copy to an absolute path; a file that is there is replaced only if that is asked."""
 
     path: str
+    overwrite: bool = attrs.field(default=False, metadata=OMIT_EMPTY)
 
 
 class SyncEnvironment(Bare):

@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,20 @@ import orjson
 
 from runtimed.document.ipynb import NotebookFile, SavedCell, parse_notebook, render_notebook
 from runtimed.document.notebook import CellSnapshot, NewCell
-from runtimed.errors import NotebookUnreadable, SaveRefused
+from runtimed.errors import NotebookUnreadable, RuntimedError, SaveRefused
 from runtimed.outputs.attachments import build_attachments, resolve_attachments
 from runtimed.outputs.manifest import Manifest, NewBlob, build_manifest, resolve_manifest
 
-__all__ = ["LoadedNotebook", "read_notebook", "write_notebook"]
+__all__ = [
+    "LoadedNotebook",
+    "ReadBlob",
+    "notebook_target",
+    "read_base",
+    "read_notebook",
+    "render_cells",
+    "replace_file",
+    "write_notebook",
+]
 
 
 def _read_umask() -> int:
@@ -113,6 +122,21 @@ def write_notebook(
 
     Raises: SaveRefused, OSError. Nothing has been written then.
     """
+    data = render_cells(cells, snapshot, read_blob, read_base(base))
+    replace_file(target, data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def render_cells(
+    cells: Sequence[CellSnapshot],
+    snapshot: Mapping[str, Any] | None,
+    read_blob: ReadBlob,
+    base: Mapping[str, Any] | None,
+) -> bytes:
+    """The bytes of a notebook file, all blobs in place.
+
+    Raises: SaveRefused if one of them is gone.
+    """
     saved = [
         SavedCell(
             id=cell.id,
@@ -125,12 +149,29 @@ def write_notebook(
         )
         for cell in cells
     ]
-    data = render_notebook(saved, snapshot, _read_base(base))
-    _replace_keeping_mode(target, data)
-    return hashlib.sha256(data).hexdigest()
+    return render_notebook(saved, snapshot, base)
 
 
-def _read_base(base: Path | None) -> dict[str, Any] | None:
+def notebook_target(path: Path, what: str) -> Path:
+    """The file that `what` (save, clone) writes when it is given this path.
+
+    Raises: RuntimedError for a path that is none.
+    """
+    if not path.is_absolute():
+        raise RuntimedError(
+            f"Relative paths are not supported for {what}: '{path}'. "
+            "Please provide an absolute path."
+        )
+    if not path.name or "\0" in str(path):
+        raise RuntimedError(f"Not a path of a file: {str(path)!r}")
+    return path if path.suffix == ".ipynb" else path.with_name(path.name + ".ipynb")
+
+
+def read_base(base: Path | None) -> dict[str, Any] | None:
+    """The file that a save starts from; None where there is none yet.
+
+    Raises: SaveRefused for one that a save must not replace, OSError.
+    """
     if base is None:
         return None
     if base.exists() and not base.is_file():  # reading a pipe would wait for ever
@@ -202,7 +243,8 @@ def is_blob_hash(entry: str) -> bool:
     return len(entry) == 64 and all(digit in "0123456789abcdef" for digit in entry)
 
 
-def _replace_keeping_mode(target: Path, data: bytes) -> None:
+def replace_file(target: Path, data: bytes) -> None:
+    """Write beside the target and rename. Mode and links stay. Raises: OSError; nothing changed."""
     target = Path(os.path.realpath(target))  # a link stays a link to the file that is replaced
     mode = None
     with contextlib.suppress(OSError):

@@ -21,19 +21,21 @@ from runtimed.blobs.store import BlobStore
 from runtimed.document.actors import daemon_actor
 from runtimed.document.new_notebook import fill_new_notebook
 from runtimed.document.notebook import NewCell, NotebookDocument
-from runtimed.errors import LocalProtocolError, RuntimedError
+from runtimed.errors import LocalProtocolError, RuntimedError, SaveRefused
 from runtimed.kernels.kernels import Kernels
 from runtimed.outputs.manifest import MANIFEST_MEDIA_TYPE
 from runtimed.protocol import broadcasts, pool
 from runtimed.protocol.connection import encode_broadcast
 from runtimed.rooms.assets import MarkdownAssets
+from runtimed.rooms.clone import write_clone
 from runtimed.rooms.config import RoomConfig
 from runtimed.rooms.document_file import DocumentFile, SavedState, SaveSchedule
 from runtimed.rooms.environment_choice import choose_env_source, declared_dependencies
 from runtimed.rooms.epochs import begun_anew
 from runtimed.rooms.execution import CellRunner, LaunchedKernel
+from runtimed.rooms.formatting import format_cells
 from runtimed.rooms.kernel_slot import KernelSlot
-from runtimed.rooms.notebook_file import LoadedNotebook, write_notebook
+from runtimed.rooms.notebook_file import LoadedNotebook, notebook_target, write_notebook
 from runtimed.rooms.peer import Peer
 from runtimed.rooms.presence import RoomPresence
 from runtimed.rooms.widgets import sync_messages
@@ -323,15 +325,7 @@ class Room:
         target = path or self.path
         if target is None:
             raise RuntimedError("Notebook has no path: pass save(path=...)")
-        if not target.is_absolute():
-            raise RuntimedError(
-                f"Relative paths are not supported for save: '{target}'. "
-                "Please provide an absolute path."
-            )
-        if not target.name or "\0" in str(target):
-            raise RuntimedError(f"Not a path of a file: {str(target)!r}")
-        if target.suffix != ".ipynb":
-            target = target.with_name(target.name + ".ipynb")
+        target = notebook_target(target, "save")
         await self.wait_loaded()
         self.runner.publisher.publish()
         heads = self.document.heads
@@ -350,6 +344,34 @@ class Room:
         if target == self.path:
             await self._remember_saved(digest, heads)
         return target
+
+    async def clone(self, path: Path, *, overwrite: bool) -> Path:
+        """Write a copy without outputs, with an environment of its own; the path written.
+
+        The room is not affected.
+        Raises: SaveRefused, also for a file that exists and may not be overwritten; RuntimedError.
+        """
+        target = notebook_target(path, "clone")
+        if target == self.path:
+            raise SaveRefused(f"'{target}' is the notebook itself: choose another path")
+        await self.wait_loaded()
+        cells = self.document.cells()
+        snapshot = self.document.metadata_snapshot()
+        read_blob = self._blobs.reader()
+
+        def write() -> None:
+            write_clone(target, cells, snapshot, read_blob, self.path, overwrite=overwrite)
+
+        try:
+            await trio.to_thread.run_sync(write, limiter=self._disk)
+        except OSError as error:
+            raise RuntimedError(f"Failed to write notebook: {error}") from error
+        return target
+
+    async def format_cells(self) -> int:
+        """Format the code cells with what is installed, as well as it goes; how many changed."""
+        await self.wait_loaded()
+        return await format_cells(self, None if self.path is None else self.path.parent)
 
     async def _remember_saved(self, digest: str, heads: Sequence[str]) -> None:
         self._saved_state = SavedState(self.notebook_id, digest, tuple(heads))
