@@ -20,7 +20,7 @@ from runtimed.client.arguments import (
 )
 from runtimed.client.membership import unexpected
 from runtimed.client.notebook_metadata import NotebookMetadata
-from runtimed.client.portal import on_trio
+from runtimed.client.portal import look_up, on_trio
 from runtimed.client.presence_calls import PresenceCalls
 from runtimed.client.results import NotebookConnectionInfo
 from runtimed.client.running import Running
@@ -91,22 +91,27 @@ class AsyncSession(Running, NotebookMetadata, PresenceCalls):
 
     async def is_connected(self) -> bool:
         """Whether the connection is up."""
+        await look_up()
         return self._connected
 
     async def kernel_started(self) -> bool:
         """Whether this object has started a kernel, or found one running, that still runs."""
+        await look_up()
         return self._kernel.started
 
     async def kernel_type(self) -> str | None:
         """What the kernel was launched as."""
+        await look_up()
         return self._kernel.kernel_type
 
     async def env_source(self) -> str | None:
         """What the kernel's environment was made from."""
+        await look_up()
         return self._kernel.env_source
 
     async def connection_info(self) -> NotebookConnectionInfo | None:
         """What the daemon said on connecting; None before."""
+        await look_up()
         return self._info
 
     def get_settings(self) -> dict[str, Any] | None:

@@ -30,13 +30,14 @@ class Editing(Membership):
         `index` counts from 0; None, or one past the end, adds it at the end. Other peers see the
         cell and its source in one step.
         """
-        self._linked()
-        return self._create_cell(source, cell_type, index)
+        return await self._create_cell(source, cell_type, index)
 
-    def _create_cell(self, source: str, cell_type: str = "code", index: int | None = None) -> str:
+    async def _create_cell(
+        self, source: str, cell_type: str = "code", index: int | None = None
+    ) -> str:
         source, cell_type = as_text("source", source), as_cell_type(cell_type)
         index = None if index is None else as_count("index", index)
-        link = self._linked()
+        link = await self._editing()
         cell_id = f"cell-{uuid4()}"
         link.replica.document.insert_cell(cell_id, cell_type, source, index)
         link.announcer.place(cell_id)
@@ -46,7 +47,7 @@ class Editing(Membership):
     @on_trio
     async def set_source(self, cell_id: str, source: str) -> None:
         """Replace a cell's source, by edits small enough to merge with those of others."""
-        link = self._linked()
+        link = await self._editing()
         link.replica.document.set_source(as_text("cell_id", cell_id), as_text("source", source))
         link.announcer.replaced(cell_id, source)
         link.edited()
@@ -54,7 +55,7 @@ class Editing(Membership):
     @on_trio
     async def append_source(self, cell_id: str, text: str) -> None:
         """Add text at the end of a cell's source."""
-        link = self._linked()
+        link = await self._editing()
         link.replica.document.append_source(as_text("cell_id", cell_id), as_text("text", text))
         link.announcer.appended(cell_id, text)
         link.edited()
@@ -62,21 +63,21 @@ class Editing(Membership):
     @on_trio
     async def set_cell_type(self, cell_id: str, cell_type: str) -> None:
         """Make a cell `code`, `markdown` or `raw`."""
-        link = self._linked()
+        link = await self._editing()
         link.replica.document.set_cell_type(as_text("cell_id", cell_id), as_cell_type(cell_type))
         link.edited()
 
     @on_trio
     async def delete_cell(self, cell_id: str) -> None:
         """Remove a cell."""
-        link = self._linked()
+        link = await self._editing()
         link.replica.document.delete_cell(as_text("cell_id", cell_id))
         link.edited()
 
     @on_trio
     async def move_cell(self, cell_id: str, after_cell_id: str | None = None) -> str:
         """Put a cell behind another one, or to the top. Returns its new position."""
-        link = self._linked()
+        link = await self._editing()
         document = link.replica.document
         after = as_optional_text("after_cell_id", after_cell_id)
         if as_text("cell_id", cell_id) not in document:
@@ -100,14 +101,16 @@ class Editing(Membership):
     @on_trio
     async def get_cell(self, cell_id: str) -> Cell:
         """A cell as it is now in the local copy, with its outputs."""
-        snapshot = self._document.cell(as_text("cell_id", cell_id))
-        return cell_from(snapshot, await self._linked().outputs.outputs(snapshot.outputs))
+        link = await self._reading()
+        snapshot = link.replica.document.cell(as_text("cell_id", cell_id))
+        return cell_from(snapshot, await link.outputs.outputs(snapshot.outputs))
 
     @on_trio
     async def get_cells(self) -> list[Cell]:
         """All cells in order, with their outputs."""
-        snapshots = self._document.cells()
-        outputs = await self._linked().outputs.outputs_of([cell.outputs for cell in snapshots])
+        link = await self._reading()
+        snapshots = link.replica.document.cells()
+        outputs = await link.outputs.outputs_of([cell.outputs for cell in snapshots])
         return [cell_from(*pair) for pair in zip(snapshots, outputs, strict=True)]
 
 

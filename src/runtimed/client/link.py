@@ -176,6 +176,11 @@ class Link:
         """Send what the announcer has; what goes along with an edit or a request need not ask."""
         self._something_to_send.set()
 
+    @property
+    def has_unsent_edits(self) -> bool:
+        """Whether the writer has not yet taken what was last edited."""
+        return self._edited
+
     def listen(self, listener: Listener) -> None:
         if not self.alive:
             raise self._error()

@@ -99,7 +99,9 @@ class Membership:
         """Join the notebook's room. Nothing happens when connected.
 
         Returns once the local document is in step with the daemon's. Starts a daemon if none runs
-        and no socket was named explicitly.
+        and no socket was named explicitly. After a lost connection it joins again; edits that had
+        not reached the daemon are brought along, if it still has the document they were made in.
+        Subscriptions have ended, and a kernel has to be asked for anew.
         Raises: RuntimedError if there is no connection to be had.
         """
         await self._connect()
@@ -112,13 +114,30 @@ class Membership:
             if self._link is not None and self._link.alive:
                 return self._link
             shield = self._nursery is not None
+            lost = self._link
             link, info = await open_link(self._hello, self._peer_label, self._start, shield=shield)
+            if lost is not None:
+                self._bring_along(lost, link)
             self._kernel.forget()
             link.listen(self._kernel)
             self._link = link
             self._info = info
             self._settings = link.settings
             return link
+
+    def _bring_along(self, lost: Link, link: Link) -> None:
+        """Save the edits that were under way when the connection was lost."""
+        unsent = lost.replica.document.heads
+        if link.replica.has(unsent):
+            return
+        if link.replica.carry_over(lost.replica):
+            link.edited()
+        else:
+            log.warning(
+                "edits made before the connection was lost are lost: the daemon has begun a new "
+                "document notebook=%s",
+                self._notebook_id,
+            )
 
     def _start(self, link: Link) -> None:
         if self._nursery is not None:
@@ -198,6 +217,28 @@ class Membership:
         if link.token is not trio.lowlevel.current_trio_token():
             raise RuntimeError("this session was connected in another event loop; use it there")
         return link
+
+    async def _reading(self) -> Link:
+        """The link, for a look at the local document.
+
+        The loop gets its turn first: a program that looks in a loop must not keep out what it
+        waits for.
+        """
+        self._linked()
+        await trio.lowlevel.checkpoint()
+        return self._linked()
+
+    async def _editing(self) -> Link:
+        """The link, for a change of the local document.
+
+        While an earlier edit waits to be sent the loop gets its turn first: who edits in a loop
+        must not keep the edits to himself. A single edit costs no turn.
+        """
+        link = self._linked()
+        if not link.has_unsent_edits:
+            return link
+        await trio.lowlevel.checkpoint()
+        return self._linked()
 
     @property
     def _document(self) -> NotebookDocument:

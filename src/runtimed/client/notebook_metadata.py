@@ -37,15 +37,18 @@ class NotebookMetadata(Membership):
         as_text("key", key), as_text("value", value)
         if key in _RESERVED:
             raise RuntimedError(f"Reserved metadata key: {key}")
-        link = await self._connect()
+        await self._connect()
+        link = await self._editing()
         link.replica.document.set_raw_metadata(key, value)
         link.edited()
 
     @on_trio
     async def get_metadata(self, key: str) -> str | None:
         """The text stored under a key; None if there is none."""
-        link = await self._connect()
-        return link.replica.document.raw_metadata(as_text("key", key))
+        as_text("key", key)
+        await self._connect()
+        link = await self._reading()
+        return link.replica.document.raw_metadata(key)
 
     @on_trio
     async def set_kernelspec(
@@ -56,14 +59,16 @@ class NotebookMetadata(Membership):
         kernelspec["display_name"] = as_text("display_name", display_name)
         if as_optional_text("language", language) is not None:
             kernelspec["language"] = language or ""
-        link = await self._connect()
+        await self._connect()
+        link = await self._editing()
         link.replica.document.set_metadata_at(["kernelspec"], kernelspec)
         link.edited()
 
     @on_trio
     async def get_kernelspec(self) -> dict[str, str] | None:
         """`name`, `display_name` and, if set, `language`; None if there is none."""
-        link = await self._connect()
+        await self._connect()
+        link = await self._reading()
         kernelspec = (link.replica.document.metadata_snapshot() or {}).get("kernelspec")
         return None if kernelspec is None else dict(kernelspec)
 
@@ -72,7 +77,7 @@ class NotebookMetadata(Membership):
     @on_trio
     async def get_cell_metadata(self, cell_id: str) -> str | None:
         """A cell's metadata as JSON text; None if there is no such cell."""
-        document = self._document
+        document = (await self._reading()).replica.document
         if as_text("cell_id", cell_id) not in document:
             return None
         return orjson.dumps(document.cell_metadata(cell_id)).decode()
@@ -118,7 +123,7 @@ class NotebookMetadata(Membership):
             return False
         if len(path) > 1:
             await self._ensure_metadata(cell_id, path[:-1], {})
-        link = self._linked()
+        link = await self._editing()
         document = link.replica.document
         if cell_id not in document:
             return False  # deleted by somebody meanwhile
@@ -136,6 +141,7 @@ class NotebookMetadata(Membership):
     @on_trio
     async def get_uv_dependencies(self) -> list[str]:
         """The packages that uv installs for this notebook."""
+        await self._reading()
         return self._dependencies("uv")
 
     @on_trio
@@ -146,11 +152,12 @@ class NotebookMetadata(Membership):
     @on_trio
     async def remove_uv_dependency(self, package: str) -> bool:
         """Drop a package for uv. True if it was declared."""
-        return self._remove_dependency("uv", package)
+        return await self._remove_dependency("uv", package)
 
     @on_trio
     async def get_conda_dependencies(self) -> list[str]:
         """The conda packages of this notebook."""
+        await self._reading()
         return self._dependencies("conda")
 
     @on_trio
@@ -161,12 +168,12 @@ class NotebookMetadata(Membership):
     @on_trio
     async def remove_conda_dependency(self, package: str) -> bool:
         """Drop a conda package. True if it was declared."""
-        return self._remove_dependency("conda", package)
+        return await self._remove_dependency("conda", package)
 
     @on_trio
     async def get_metadata_env_type(self) -> str | None:
         """`conda` or `uv`, whichever the notebook has a section for; None if neither."""
-        document = self._document
+        document = (await self._reading()).replica.document
         for kind in ("conda", "uv"):
             if document.has_metadata_object(None, ["runt", kind]):
                 return kind
@@ -184,6 +191,7 @@ class NotebookMetadata(Membership):
             raise RuntimedError(f"Not a package: {package!r}")
         await self._ensure_metadata(None, ["runt"], DEFAULT_RUNT)
         await self._ensure_metadata(None, ["runt", kind], _NEW_SECTIONS[kind])
+        await self._editing()
         old = self._dependencies(kind)
         name = package_name(package)
         same = [at for at, entry in enumerate(old) if package_name(entry) == name]
@@ -194,8 +202,9 @@ class NotebookMetadata(Membership):
             new.append(package)
         self._write_dependencies(kind, new)
 
-    def _remove_dependency(self, kind: str, package: str) -> bool:
+    async def _remove_dependency(self, kind: str, package: str) -> bool:
         name = package_name(as_text("package", package))
+        await self._editing()
         old = self._dependencies(kind)
         new = [entry for entry in old if package_name(entry) != name]
         if len(new) == len(old):

@@ -17,7 +17,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import outcome
 import trio
 
-__all__ = ["Portal", "on_trio", "portal"]
+__all__ = ["Portal", "look_up", "on_trio", "portal"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -28,23 +28,31 @@ _EXIT_GRACE = 1.0
 
 
 class _Call:
-    """One call under way on the portal's loop; its caller may give up on it from any thread."""
+    """One call under way on the portal's loop; its caller may give up on it from any thread.
+
+    A value that comes too late for a caller who gave up goes to `hand_back`, on the portal's loop.
+    """
 
     def __init__(
         self,
         function: Callable[[], Awaitable[Any]],
         deliver: Callable[[outcome.Outcome[Any]], None],
+        hand_back: Callable[[Any], None] | None = None,
     ) -> None:
         self._function = function
         self._deliver = deliver
+        self._hand_back = hand_back
         self._given_up = False
+        self._result: outcome.Outcome[Any] | None = None
         self._scope: trio.CancelScope | None = None
 
     async def run(self) -> None:
         with trio.CancelScope() as self._scope:
             if self._given_up:
                 return
-            result = await outcome.acapture(self._function)
+            self._result = result = await outcome.acapture(self._function)
+            if self._given_up:
+                self._return_result()
             self._deliver(result)
             if isinstance(result, outcome.Error) and isinstance(result.error, trio.Cancelled):
                 raise result.error
@@ -54,10 +62,16 @@ class _Call:
         self._deliver(outcome.Error(error))
 
     def give_up(self) -> None:
-        """Cancel what is still running. To be called on the portal's loop."""
+        """Cancel what is still running. To be called on the portal's loop, once."""
         self._given_up = True
-        if self._scope is not None:
+        if self._result is not None:
+            self._return_result()
+        elif self._scope is not None:
             self._scope.cancel()
+
+    def _return_result(self) -> None:
+        if self._hand_back is not None and isinstance(self._result, outcome.Value):
+            self._hand_back(self._result.value)
 
 
 class Portal:
@@ -78,12 +92,18 @@ class Portal:
 
         Raises: whatever the function raises; RuntimeError on the portal's own thread.
         """
+        return self.take(functools.partial(function, *args, **kwargs))
+
+    def take(
+        self, function: Callable[[], Awaitable[T]], hand_back: Callable[[T], None] | None = None
+    ) -> T:
+        """Like `call`. A value that an interrupt kept from the caller goes to `hand_back`."""
         if threading.current_thread() is self._thread:
             raise RuntimeError(
                 "a blocking call was made on the thread that would have to answer it"
             )
         results: SimpleQueue[outcome.Outcome[T]] = SimpleQueue()
-        call = _Call(functools.partial(function, *args, **kwargs), results.put)
+        call = _Call(function, results.put, hand_back)
         try:
             self._submit(call)
             result = results.get()
@@ -92,10 +112,13 @@ class Portal:
             raise
         return result.unwrap()
 
-    async def call_from_asyncio(self, function: Callable[[], Awaitable[T]]) -> T:
+    async def call_from_asyncio(
+        self, function: Callable[[], Awaitable[T]], hand_back: Callable[[T], None] | None = None
+    ) -> T:
         """Run an async function on the portal's loop and await its result in asyncio.
 
-        Cancelling: the call is cancelled too, but nobody waits until it has noticed.
+        Cancelling: the call is cancelled too, but nobody waits until it has noticed. A value that
+        it has by then goes to `hand_back`.
         """
         import asyncio
 
@@ -112,7 +135,7 @@ class Portal:
             except RuntimeError:
                 pass  # the caller's loop has closed meanwhile; nobody is left to tell
 
-        call = _Call(function, deliver)
+        call = _Call(function, deliver, hand_back)
         self._submit(call)
         try:
             result = await future
@@ -198,6 +221,15 @@ def _stop_at_exit() -> None:
 
 os.register_at_fork(after_in_child=_forget_after_fork)
 atexit.register(_stop_at_exit)
+
+
+async def look_up() -> None:
+    """Give a Trio loop its turn, so that a program may look at a state until it changes.
+
+    Under asyncio the state changes on the portal's loop, and nothing has to be done.
+    """
+    if trio.lowlevel.in_trio_task():
+        await trio.lowlevel.checkpoint()
 
 
 def on_trio(

@@ -50,7 +50,7 @@ class Running(Editing, KernelControl):
         limit = as_timeout(timeout_secs)
         as_text("code", code)
         link = await self._connect()
-        return await self._execute(link, self._create_cell(code), limit)
+        return await self._execute(link, await self._create_cell(code), limit)
 
     @on_trio
     async def queue_cell(self, cell_id: str) -> None:

@@ -106,14 +106,21 @@ class ExecutionEventStream:
         self._places = OutputPlaces()
         self._one_at_a_time = trio.Lock()
         self._final: deque[ExecutionEvent] | None = None
+        self._handed_back: deque[ExecutionEvent] = deque()
         self._over = False
 
     def __aiter__(self) -> ExecutionEventStream:
         return self
 
-    @on_trio
     async def __anext__(self) -> ExecutionEvent:
+        if trio.lowlevel.in_trio_task():
+            return await self._take()
+        return await portal().call_from_asyncio(self._take, self._handed_back.append)
+
+    async def _take(self) -> ExecutionEvent:
         async with self._one_at_a_time:
+            if self._handed_back:
+                return self._handed_back.popleft()
             if self._over:
                 raise StopAsyncIteration
             event = None
@@ -216,7 +223,7 @@ class ExecutionEventIterator:
 
     def __next__(self) -> ExecutionEvent:
         try:
-            return portal().call(self._stream.__anext__)
+            return portal().take(self._stream._take, self._stream._handed_back.append)
         except StopAsyncIteration:
             raise StopIteration from None
 
@@ -279,16 +286,23 @@ class EventSubscription:
         self._link = link
         self._heard = _Heard(cell_ids or (), event_types or ())
         self._places: dict[str, OutputPlaces] = {}
+        self._handed_back: deque[ExecutionEvent] = deque()
         self._one_at_a_time = trio.Lock()
         link.listen(self._heard)
 
     def __aiter__(self) -> EventSubscription:
         return self
 
-    @on_trio
     async def __anext__(self) -> ExecutionEvent:
+        if trio.lowlevel.in_trio_task():
+            return await self._take()
+        return await portal().call_from_asyncio(self._take, self._handed_back.append)
+
+    async def _take(self) -> ExecutionEvent:
         heard = self._heard
         async with self._one_at_a_time:
+            if self._handed_back:
+                return self._handed_back.popleft()
             while not heard.waiting:
                 if heard.ended:
                     raise StopAsyncIteration
@@ -303,6 +317,7 @@ class EventSubscription:
         """End the subscription; what was not read yet is dropped."""
         self._link.unlisten(self._heard)
         self._heard.waiting.clear()
+        self._handed_back.clear()
         self._heard.ended = True
         self._heard.wake.notify()
 
@@ -356,7 +371,8 @@ class EventIteratorSubscription:
 
     def __next__(self) -> ExecutionEvent:
         try:
-            return portal().call(self._subscription.__anext__)
+            subscription = self._subscription
+            return portal().take(subscription._take, subscription._handed_back.append)
         except StopAsyncIteration:
             raise StopIteration from None
 
