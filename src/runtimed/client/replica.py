@@ -28,6 +28,24 @@ class Replica:
         self._peer = self.document.new_peer()
         self._announced: list[str] = []
 
+    def carry_over(self, lost: Replica) -> bool:
+        """Take in the edits of an earlier replica that never reached the daemon.
+
+        Returns: False if there were none to be had, since the daemon has begun a new document.
+        """
+        if not self.document.is_same_document(lost.document):
+            return False
+        ours, theirs = self.document.new_peer(), lost.document.new_peer()
+        while True:
+            asked = self.document.generate_sync(ours)
+            if asked is not None:
+                lost.document.receive_sync(theirs, asked)
+            given = lost.document.generate_sync(theirs)
+            if given is not None:
+                self.document.receive_sync(ours, given)
+            if asked is None and given is None:
+                return True
+
     def receive(self, data: bytes) -> Touched:
         """Take in one sync message of the daemon.
 

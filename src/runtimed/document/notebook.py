@@ -39,7 +39,7 @@ from runtimed.document.cell_values import (
     read_str_members,
     read_strings,
 )
-from runtimed.document.changes import touched
+from runtimed.document.changes import object_key, touched
 from runtimed.document.guarded import get, is_panic
 from runtimed.document.json_mapping import (
     clean_text,
@@ -147,6 +147,13 @@ class NotebookDocument(SharedDocument):
     def notebook_id(self) -> str | None:
         """The id written into the document when it was created; None before the first sync."""
         return read_str(self._doc, ROOT, "notebook_id")
+
+    def is_same_document(self, other: NotebookDocument) -> bool:
+        """Whether both go back to one act of making a document, so that they can be merged."""
+        ours, theirs = self._index.cells_object, other._index.cells_object
+        if ours is None or theirs is None:
+            return False
+        return object_key(ours) == object_key(theirs)
 
     def cell_ids(self) -> list[str]:
         """The ids of all cells, in order."""
