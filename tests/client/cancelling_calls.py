@@ -112,15 +112,11 @@ CALLS: dict[str, Callable[[Any, str], Any]] = {
     "add_conda_dependency": lambda s, c: s.add_conda_dependency("a"),
     "remove_conda_dependency": lambda s, c: s.remove_conda_dependency("a"),
     "get_metadata_env_type": lambda s, c: s.get_metadata_env_type(),
+    "set_cursor": lambda s, c: s.set_cursor(c, 0, 0),
+    "set_selection": lambda s, c: s.set_selection(c, 0, 0, 0, 1),
+    "get_peers": lambda s, c: s.get_peers(),
+    "get_remote_cursors": lambda s, c: s.get_remote_cursors(),
 }
-
-if hasattr(AsyncSession, "set_cursor"):
-    CALLS |= {
-        "set_cursor": lambda s, c: s.set_cursor(c, 0, 0),
-        "set_selection": lambda s, c: s.set_selection(c, 0, 0, 0, 1),
-        "get_peers": lambda s, c: s.get_peers(),
-        "get_remote_cursors": lambda s, c: s.get_remote_cursors(),
-    }
 
 #: Properties of a blocking session.
 STATES: dict[str, Callable[[AsyncSession, str], Awaitable[Any]]] = {

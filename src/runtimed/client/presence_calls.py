@@ -54,9 +54,9 @@ class PresenceCalls(Membership):
     @on_trio
     async def get_peers(self) -> list[tuple[str, str]]:
         """Id and label of the other peers that have announced something, sorted by id."""
-        return self._linked().peers.labels()
+        return (await self._reading()).peers.labels()
 
     @on_trio
     async def get_remote_cursors(self) -> list[tuple[str, str, str, int, int]]:
         """Id, label, cell, line and column of the other peers' cursors, sorted by id."""
-        return self._linked().peers.cursors()
+        return (await self._reading()).peers.cursors()
