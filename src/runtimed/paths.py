@@ -81,6 +81,10 @@ class Paths:
         return self.base / "blobs"
 
     @property
+    def blob_marks(self) -> Path:
+        return self.base / "blob-marks.json"
+
+    @property
     def documents(self) -> Path:
         return self.base / "notebook-docs"
 

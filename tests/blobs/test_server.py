@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import http.client
+import math
 import os
 import socket
 import sys
@@ -411,6 +412,27 @@ async def test_a_reply_under_way_is_finished_after_a_cancel(
                 async for part in stream:
                     received += part
         await stream.aclose()
+    assert received.endswith(data)
+
+
+async def test_a_blob_that_is_being_read_is_not_removed_under_its_reader(tmp_path: Path) -> None:
+    data = os.urandom(20_000_000)
+    received = bytearray()
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            store = await nursery.start(BlobStore(tmp_path).run)
+            blob_hash = await store.put(data, "a/b")
+            server = BlobServer(store)
+            served = Served(store, server, await nursery.start(server.run), nursery)
+            async with await trio.open_tcp_stream("127.0.0.1", served.port) as stream:
+                await stream.send_all(request_for(served, blob_hash))
+                received += await stream.receive_some(1000)
+                assert await store.remove([blob_hash], put_before=math.inf) == (0, 0)
+                while not received.endswith(data[-1000:]):
+                    received += await stream.receive_some(1_000_000)
+            while not (await store.remove([blob_hash], put_before=math.inf))[0]:  # noqa: ASYNC110
+                await trio.sleep(0.01)  # until the server, too, is through with it
+            nursery.cancel_scope.cancel()
     assert received.endswith(data)
 
 

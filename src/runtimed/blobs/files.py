@@ -27,6 +27,7 @@ __all__ = [
     "read_blob",
     "read_meta",
     "read_piece",
+    "remove_blob",
     "remove_stale_files",
     "sync_files",
 ]
@@ -127,7 +128,7 @@ class BlobWriter:
         self._count = 0
 
     def write(self, blob_hash: str, data: bytes, media_type: str) -> str | None:
-        """Write one blob. Returns its path, or None if it was there already.
+        """Write one blob. Returns its path, or None if it was there already and now is as new.
 
         The first media type wins. A file of another length under the blob's name is replaced.
         Raises: OSError, after which nothing of the attempt is left.
@@ -136,6 +137,7 @@ class BlobWriter:
         target = f"{shard}/{blob_hash[2:]}"
         sidecar = target + ".meta"
         if _has_length(target, len(data)) and os.path.exists(sidecar):  # noqa: PTH110
+            os.utime(target)  # put anew: its age begins again, and with it its time to live
             return None
         # A kernel can send lone surrogates, which have no UTF-8.
         media_type = media_type.encode("utf-8", "replace").decode()
@@ -160,6 +162,31 @@ class BlobWriter:
                     pass
             raise
         return target
+
+
+def remove_blob(root: Path, blob_hash: str, put_before: float) -> int | None:
+    """Remove a blob and its sidecar; the bytes that gives. None if it was put since, or is gone.
+
+    The blob goes first: a sidecar alone, as a crash may leave it, is no blob.
+    Units: put_before in seconds since 1970.
+    Raises: OSError.
+    """
+    path = blob_path(root, blob_hash)
+    sidecar = path.with_name(path.name + ".meta")
+    size = 0
+    try:
+        status = path.stat()
+        size = status.st_size
+    except FileNotFoundError:
+        try:
+            status = sidecar.stat()
+        except FileNotFoundError:
+            return None
+    if status.st_mtime >= put_before:
+        return None
+    path.unlink(missing_ok=True)
+    sidecar.unlink(missing_ok=True)
+    return size
 
 
 def sync_files(paths: Iterable[str]) -> None:

@@ -79,6 +79,10 @@ class BlobServer:
         if scope["type"] != "http":
             await send({"type": "websocket.close"})
             return
+        async with self._store.reading(requested_blob(scope["path"]) or ""):
+            await self._send_reply(scope, send)
+
+    async def _send_reply(self, scope: Scope, send: Send) -> None:
         reply, content = await self._reply(scope)
         start = {"type": "http.response.start", "status": reply.status, "headers": reply.headers}
         await send(start)

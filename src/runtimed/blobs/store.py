@@ -10,8 +10,9 @@ import hashlib
 import logging
 import math
 import time
-from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections import Counter, OrderedDict, deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from runtimed.blobs.files import (
     is_blob_hash,
     read_blob,
     read_meta,
+    remove_blob,
     remove_stale_files,
     sync_files,
 )
@@ -61,6 +63,8 @@ _RECENT_BYTES = 8 * 2**20
 
 _HASH_IN_THREAD = 2**20
 
+_REMOVE_COUNT = 64
+
 _GATHER_TIME = 0.05  # seconds between the first blob of a burst and its writing
 _GATHER_BYTES = 2**20  # more than this is written at once
 
@@ -88,6 +92,9 @@ class BlobStore:
         self._recent_bytes = 0
         self._put_count = 0
         self._written_count = 0
+        self._readers: Counter[str] = Counter()  # of pieces, by blob
+        self._removing: frozenset[str] = frozenset()
+        self._removed = trio.Event()
         self._unsynced: deque[str] = deque(maxlen=_SYNC_BACKLOG)
         self._refusal: OSError | None = None
         self._ended = False
@@ -107,6 +114,11 @@ class BlobStore:
     def pending_bytes(self) -> int:
         """Bytes that are not on disk yet."""
         return self._waiting_bytes
+
+    @property
+    def put_count(self) -> int:
+        """How many blobs have been put in this store's life."""
+        return self._put_count
 
     @property
     def refusal(self) -> str | None:
@@ -255,6 +267,65 @@ class BlobStore:
         while self._recent_bytes > _RECENT_BYTES:
             _, oldest = self._recent.popitem(last=False)
             self._recent_bytes -= len(oldest)
+
+    @asynccontextmanager
+    async def reading(self, blob_hash: str) -> AsyncIterator[None]:
+        """Keep a blob from being removed while it is read in pieces.
+
+        If it is just being removed that is waited for, so that it is there whole or not at all.
+        """
+        self._readers[blob_hash] += 1
+        try:
+            while blob_hash in self._removing:
+                await self._removed.wait()
+            yield
+        finally:
+            self._readers[blob_hash] -= 1
+            if not self._readers[blob_hash]:
+                del self._readers[blob_hash]
+
+    async def remove(self, blob_hashes: Sequence[str], put_before: float) -> tuple[int, int]:
+        """Remove blobs from the disk; how many, and their bytes.
+
+        Passed over is what was put since `put_before` (seconds since 1970), what waits to be
+        written and what is being read. Takes turns with the writer, a few blobs at a time.
+        """
+        count = size = 0
+        for start in range(0, len(blob_hashes), _REMOVE_COUNT):
+            batch = [
+                blob_hash
+                for blob_hash in blob_hashes[start : start + _REMOVE_COUNT]
+                if blob_hash not in self._waiting and blob_hash not in self._readers
+            ]
+            self._removing = frozenset(batch)
+            try:
+                # Not abandoned on cancel: the writer must not find the thread in its way.
+                sizes = await trio.to_thread.run_sync(
+                    self._remove_all, batch, put_before, limiter=self._write_limiter
+                )
+            finally:
+                self._removing = frozenset()
+                self._removed.set()
+                self._removed = trio.Event()
+            for blob_hash in batch:
+                if (data := self._recent.pop(blob_hash, None)) is not None:
+                    self._recent_bytes -= len(data)
+            count += len(sizes)
+            size += sum(sizes)
+        return count, size
+
+    def _remove_all(self, batch: Sequence[str], put_before: float) -> list[int]:
+        """In a thread: remove what may be; the sizes of what was."""
+        sizes = []
+        for blob_hash in batch:
+            try:
+                size = remove_blob(self.root, blob_hash, put_before)
+            except OSError as error:
+                log.warning("blob not removed hash=%s error=%s", blob_hash, error)
+            else:
+                if size is not None:
+                    sizes.append(size)
+        return sizes
 
     async def run(
         self, *, task_status: trio.TaskStatus[BlobStore] = trio.TASK_STATUS_IGNORED

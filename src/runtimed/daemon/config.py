@@ -18,7 +18,9 @@ __all__ = ["Config", "prepare_directories"]
 class Config:
     """Paths and sizes.
 
-    `keep_alive` is in seconds: how long a room stays without peers. None leaves it to the settings.
+    `keep_alive` is how long a room stays without peers; None leaves it to the settings.
+    `blob_grace` is how long a blob stays that nobody refers to.
+    Units: both in seconds.
     """
 
     paths: Paths
@@ -29,6 +31,13 @@ class Config:
     conda_pool_size: int = 3
     warm_kernels: int = 1
     keep_alive: float | None = None
+    blob_grace: float = 3600.0
+
+    @property
+    def owns_blobs(self) -> bool:
+        """Whether no other daemon can have blobs in the same folder: it is the one in our own base,
+        which one daemon at a time has."""
+        return self.blobs == self.paths.blobs.absolute() and not self.blobs.is_symlink()
 
 
 def prepare_directories(config: Config) -> None:

@@ -67,6 +67,13 @@ def cli(context: click.Context, log_level: str | None, dev: bool) -> None:
     envvar="RUNTIMED_KEEP_ALIVE",
     help="How long a notebook without peers keeps its kernel.  [default: the user's setting]",
 )
+@click.option(
+    "--blob-grace",
+    type=click.FloatRange(0),
+    default=3600.0,
+    envvar="RUNTIMED_BLOB_GRACE",
+    hidden=True,
+)
 @click.pass_obj
 def run(
     log_level: str | None,
@@ -77,6 +84,7 @@ def run(
     conda_pool_size: int = 3,
     warm_kernels: int = 1,
     keep_alive: float | None = None,
+    blob_grace: float = 3600.0,
 ) -> None:
     """Run in the foreground until SIGTERM, SIGINT or a shutdown request."""
     from runtimed.daemon.config import Config, prepare_directories
@@ -95,6 +103,7 @@ def run(
             conda_pool_size=conda_pool_size,
             warm_kernels=warm_kernels,
             keep_alive=keep_alive,
+            blob_grace=blob_grace,
         )
         prepare_directories(config)
         set_up_logging(log_level or "info", paths.log)

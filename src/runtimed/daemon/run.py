@@ -15,6 +15,7 @@ from typing import Any
 import trio
 
 from runtimed import __version__
+from runtimed.blobs.collector import BlobCollector
 from runtimed.blobs.server import BlobServer
 from runtimed.blobs.store import BlobStore
 from runtimed.daemon.config import Config, prepare_directories
@@ -83,6 +84,7 @@ async def run(
             _serving(uv.run),
             _serving(kernels.run),
             _serving(rooms.run),
+            _collecting(config, store, rooms),
             trio.open_nursery() as edges,
         ):
             edges.start_soon(_set_on_signal, signals, shutdown)
@@ -105,6 +107,21 @@ async def _serving(service: Any) -> AsyncIterator[Any]:
     async with trio.open_nursery() as nursery:
         yield await nursery.start(service)
         nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def _collecting(config: Config, store: BlobStore, rooms: Rooms) -> AsyncIterator[None]:
+    """Collect blobs for the length of the block, where no other daemon can refer to them."""
+    if not config.owns_blobs:
+        log.info("blobs are not collected, the folder may be shared path=%s", config.blobs)
+        yield
+        return
+    paths = config.paths
+    collector = BlobCollector(
+        store, paths.documents, paths.blob_marks, rooms.mentioned_blobs, config.blob_grace
+    )
+    async with _serving(collector.run):
+        yield
 
 
 async def _load_the_rest(settings: SettingsStore) -> None:

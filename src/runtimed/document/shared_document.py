@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from automerge.core import ROOT, Document, Message, SyncState, Transaction
 
 from runtimed.document.guarded import is_panic
+from runtimed.document.mentions import document_mentions
 from runtimed.document.sync_messages import with_exact_have
 from runtimed.errors import DocumentUnreadable, RemoteProtocolError, RuntimedError
 
@@ -159,6 +160,10 @@ class SharedDocument:
 
     def _chunks_since(self, heads: list[bytes]) -> bytes:
         return b"".join(change.raw_bytes for change in self._doc.get_changes(heads))
+
+    def mentions(self) -> Iterator[set[str]]:
+        """The names of blobs in the document, a little at a time; edits in between do no harm."""
+        return document_mentions(self._doc)
 
     # Editing
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from runtimed.document.settings import SettingsDocument
 from runtimed.document.settings_mirror import parse_mirror, schema_text
 from runtimed.document.settings_values import KEYS, Values
 from runtimed.errors import DocumentUnreadable
+from runtimed.replacing import replace_file
 
 __all__ = ["Loaded", "SettingsFiles", "Signature"]
 
@@ -160,24 +160,3 @@ def keep_aside(path: Path) -> Path | None:
         log.error("damaged file can't be kept aside path=%s error=%s", path, error)
         return None
     return target
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write beside the target, flush to the disk, rename. The file's mode stays.
-
-    Raises: OSError; nothing of the attempt is left then.
-    """
-    mode = 0o600
-    with contextlib.suppress(OSError):
-        mode = path.stat().st_mode & 0o7777
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-            os.fchmod(file.fileno(), mode)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
