@@ -97,6 +97,9 @@ async def test_every_spelling_of_a_path_is_one_room(tmp_path: Path) -> None:
         peer = daemon.connect()
         await peer.join(str(path))  # a plain join by the path shadows nothing either
         assert [info.active_peers for info in daemon.rooms.list_rooms()] == [6]
+        for missing in ("folder/new", "folder/new.ipynb", "d/new.ipynb"):
+            _, reply = await open_file(daemon, tmp_path / missing)
+            assert reply.notebook_id == str(tmp_path / "d" / "new.ipynb")
 
 
 async def test_a_room_without_peers_ends_after_its_keep_alive_and_its_kernel_with_it(

@@ -10,6 +10,7 @@ import logging
 import os
 import stat
 import uuid
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -110,8 +111,9 @@ class Rooms:
             path = path.with_name(path.name + ".ipynb")
             exists = await self._exists(path)
         try:
-            where = os.path.realpath if exists else os.path.abspath
-            real: str = await trio.to_thread.run_sync(where, str(path), limiter=self._disk)
+            # Of a missing file, too: its folder may be a link, and the id stays once it exists.
+            resolve = partial(os.path.realpath, str(path))
+            real: str = await trio.to_thread.run_sync(resolve, limiter=self._disk)
         except OSError as error:
             raise NotebookUnreadable(f"Cannot resolve notebook path '{path}': {error}") from error
         room, peer = await self._join(real, Path(real), None)
