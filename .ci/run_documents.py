@@ -2,7 +2,8 @@
 
 `python .ci/run_documents.py overview.txt bindings.txt`. The examples of one document run in order
 and share their names, as a reader would try them; those for asynchronous programs share names and a
-loop of their own. A text in a comment behind a `print`, such as `# "hello\\n"`, must come true.
+loop of their own, once of asyncio and once of Trio. A text in a comment behind a `print`, such as
+`# "hello\\n"`, must come true.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ import time
 import tokenize
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import attrs
+import trio
 
 import runtimed
 
@@ -103,26 +106,40 @@ class Runner:
 
     def run(self, block: Block) -> None:
         """Run one block; a failure is printed and counted."""
-        print(
-            f"--- {block.document}:{block.line}{' (async)' if block.is_async else ''}", flush=True
-        )
-        self._checks = dict(_promised_values(block.code))
-        names = self._names[block.is_async]
-        code = compile(
-            block.code, block.document, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True
-        )
-        began = time.monotonic()
-        try:
-            outcome = eval(code, names)
+        with self._reported(block, "asyncio" if block.is_async else ""):
+            outcome = self._begin(block, self._names[block.is_async])
             if inspect.iscoroutine(outcome):
                 self._loop.run_until_complete(outcome)
+        if ".shutdown()" in block.code:
+            # "Stop the daemon": the next example starts another one, so this one must be gone.
+            _wait_daemon_gone()
+
+    async def run_on_trio(self, blocks: Sequence[Block]) -> None:
+        """Run blocks of asynchronous programs once more, in the Trio loop of the caller."""
+        names = self._fresh_names()
+        for block in blocks:
+            with self._reported(block, "Trio"):
+                outcome = self._begin(block, names)
+                if inspect.iscoroutine(outcome):
+                    await outcome
+
+    @contextmanager
+    def _reported(self, block: Block, loop: str) -> Iterator[None]:
+        print(f"--- {block.document}:{block.line}{f' ({loop})' if loop else ''}", flush=True)
+        began = time.monotonic()
+        try:
+            yield
         except Exception:
             traceback.print_exc()
             self.failures += 1
         print(f"    {time.monotonic() - began:.2f} s", flush=True)
-        if ".shutdown()" in block.code:
-            # "Stop the daemon": the next example starts another one, so this one must be gone.
-            _wait_daemon_gone()
+
+    def _begin(self, block: Block, names: dict[str, Any]) -> Any:
+        """Run a block, or give the coroutine that does."""
+        self._checks = dict(_promised_values(block.code))
+        flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+        code = compile(block.code, block.document, "exec", flags, dont_inherit=True)
+        return eval(code, names)
 
     def close(self) -> None:
         """Leave the loop behind in order."""
@@ -190,7 +207,10 @@ def main(documents: list[str]) -> int:
         for block in blocks:
             runner.run(block)
         runner.close()
-        total, failures = total + len(blocks), failures + runner.failures
+        asynchronous = [block for block in blocks if block.is_async]
+        trio.run(runner.run_on_trio, asynchronous)
+        total += len(blocks) + len(asynchronous)
+        failures += runner.failures
         checked += runner.checked
     subprocess.run([sys.executable, "-m", "runt_cli", "daemon", "stop"], check=False)
     print(f"{total} examples run, {checked} promised outputs compared, {failures} failures")
