@@ -87,6 +87,7 @@ CALLS: dict[str, Callable[[Any, str], Any]] = {
     "get_cells": lambda s, c: s.get_cells(),
     "clear_outputs": lambda s, c: s.clear_outputs(c),
     "save": lambda s, c: s.save(f"/nonexistent/{c}.ipynb"),
+    "clone_notebook": lambda s, c: s.clone_notebook(f"/nonexistent/{c}.ipynb"),
     "execute_cell": lambda s, c: s.execute_cell(c),
     "run": lambda s, c: s.run("print x"),
     "queue_cell": lambda s, c: s.queue_cell(c),

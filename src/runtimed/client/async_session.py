@@ -126,7 +126,7 @@ class AsyncSession(Running, NotebookMetadata, PresenceCalls):
 
     @on_trio
     async def save(
-        self, path: str | os.PathLike[str] | None = None, *, format_cells: bool = False
+        self, path: str | os.PathLike[str] | None = None, format_cells: bool = False
     ) -> str:
         """Write the notebook file and return its absolute path.
 
@@ -145,7 +145,7 @@ class AsyncSession(Running, NotebookMetadata, PresenceCalls):
         return answer.path
 
     @on_trio
-    async def clone_notebook(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> str:
+    async def clone_notebook(self, path: str | os.PathLike[str], overwrite: bool = False) -> str:
         """Write a copy of the notebook, without outputs, and return its absolute path.
 
         The copy gets an environment of its own, and nobody has approved its dependencies yet. This

@@ -238,13 +238,11 @@ class Session:
         """All cells in order, with their outputs."""
         return portal().call(self._session.get_cells)
 
-    def save(
-        self, path: str | os.PathLike[str] | None = None, *, format_cells: bool = False
-    ) -> str:
+    def save(self, path: str | os.PathLike[str] | None = None, format_cells: bool = False) -> str:
         """Write the notebook file and return its absolute path. See AsyncSession.save."""
         return portal().call(self._session.save, path, format_cells=format_cells)
 
-    def clone_notebook(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> str:
+    def clone_notebook(self, path: str | os.PathLike[str], overwrite: bool = False) -> str:
         """Write a copy without outputs and return its absolute path.
 
         See AsyncSession.clone_notebook.

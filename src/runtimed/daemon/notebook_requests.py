@@ -38,6 +38,20 @@ LONG_REQUESTS = (
 )
 
 
+#: How an error that nobody has foreseen begins.
+_FAILURES = {
+    requests.LaunchKernel: "Failed to launch kernel",
+    requests.ExecuteCell: "Failed to queue cell",
+    requests.RunAllCells: "Failed to queue cell",
+    requests.ClearOutputs: "Failed to clear outputs",
+    requests.InterruptExecution: "Failed to interrupt",
+    requests.ShutdownKernel: "Failed to shutdown kernel",
+    requests.SaveNotebook: "Failed to save notebook",
+    requests.Complete: "Failed to get completions",
+    requests.GetHistory: "Failed to get history",
+}
+
+
 async def answer(room: Room, peer: Peer, request: Any) -> Any:
     """The response to a request; an error becomes one too."""
     handler = _HANDLERS.get(type(request))
@@ -51,7 +65,8 @@ async def answer(room: Room, peer: Peer, request: Any) -> Any:
         return responses.Error(error=str(error))
     except Exception as error:
         log.exception("request failed notebook=%s request=%r", room.notebook_id, request)
-        return responses.Error(error=f"Internal error: {type(error).__name__}: {error}")
+        what = _FAILURES.get(type(request), "Internal error")
+        return responses.Error(error=f"{what}: {type(error).__name__}: {error}")
 
 
 def start_at_once(room: Room, request: Any) -> responses.CellQueued | None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import trio
 
-from runtimed.errors import RuntimedError, leaves
+from runtimed.errors import KernelStartFailed, RuntimedError, leaves
 from runtimed.kernels.kernels import Kernels
 from runtimed.protocol.structures import LaunchedEnvConfig
 from runtimed.rooms.execution import CellRunner, LaunchedKernel
@@ -107,7 +107,7 @@ class KernelSlot:
                 launch.decided.set()
                 await self._runner.serve(launch.launched)
         except Exception as error:
-            launch.failure = "; ".join(str(leaf) or repr(leaf) for leaf in leaves(error))
+            launch.failure = "; ".join(map(_reason, leaves(error)))
             expected = all(isinstance(leaf, RuntimedError) for leaf in leaves(error))
             log.error(
                 "kernel failed notebook=%s reason=%s",
@@ -134,7 +134,7 @@ class _Launch:
         self.ended = trio.Event()
         self.ending = False
         self.launched: LaunchedKernel | None = None
-        self.failure = "The launch was cancelled"
+        self.failure = "Failed to launch kernel: The launch was cancelled"
 
     def end(self) -> None:
         """Give up the launch, or ask the launched kernel to end."""
@@ -142,3 +142,11 @@ class _Launch:
         self.scope.cancel()
         if self.launched is not None:
             self.launched.kernel.stop()
+
+
+def _reason(error: BaseException) -> str:
+    """What a user reads of it: errors about environments speak for themselves."""
+    text = str(error) or repr(error)
+    if isinstance(error, RuntimedError) and not isinstance(error, KernelStartFailed):
+        return text
+    return f"Failed to launch kernel: {text}"
