@@ -17,7 +17,7 @@ def exec_(code: str, timeout: float, kernel: str, env: str) -> None:
     """Run a piece of code in a new session.
 
     Prints its outputs as they come. The code runs in the current folder. With `-` for CODE it is
-    read from stdin.
+    read from stdin. What it asks with input() is asked at the terminal, if there is one.
 
     Exit code: 0, or 1 when the code raised an exception, 130 after Ctrl-C.
 
@@ -42,6 +42,7 @@ def exec_(code: str, timeout: float, kernel: str, env: str) -> None:
         session = await AsyncSession.create_notebook(kernel, Path.cwd(), peer_label="runt")
         async with session:
             await session.start_kernel(kernel_type=kernel, env_source=env)
+            await watcher.answer_questions(session)
             cell_id = await session.create_cell(source)
             return await run_cell(session, cell_id, watcher, timeout=timeout)
 

@@ -44,6 +44,10 @@ class Screen:
         self._mid_line = None
         self._write(self.err if to_err else self.out, text)
 
+    def line_ended(self) -> None:
+        """Somebody has typed the end of the line."""
+        self._mid_line = None
+
     @staticmethod
     def _write(target: BinaryIO, text: str) -> None:
         # A kernel's text may hold lone surrogates; they must not stop the rest.

@@ -37,6 +37,7 @@ def run(
 
     Its code cells run in order. The run ends at the first cell that raises an exception; cells
     tagged raises-exception may. The file changes only with --save. A daemon is started if need be.
+    What cells ask with input() is asked at the terminal, if there is one.
 
     Exit code: 0 when all cells ran, 1 when one failed, 130 after Ctrl-C.
 
@@ -109,6 +110,7 @@ async def _run(
         before_start = time.monotonic()
         await session.start_kernel(kernel_type=kernel, env_source=env)
         kernel_start = time.monotonic() - before_start
+        await watcher.answer_questions(session)
         reports = await run_cells(
             session,
             await session.get_cells(),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import attrs
 import trio
 
-from runtimed.client.results import Cell, Output
+from runtimed.client.results import Cell, InputRequest, Output
 
 if TYPE_CHECKING:
     from runtimed import AsyncSession
@@ -36,6 +36,7 @@ class Watcher(Protocol):
 
     def cell_started(self, number: int, total: int, cell: Cell) -> None: ...
     def output(self, index: int, output: Output) -> None: ...
+    def asked(self, question: InputRequest) -> None: ...
     def cell_ended(self, report: CellReport) -> None: ...
 
 
@@ -113,6 +114,8 @@ async def run_cell(
                     if event.output.output_type == "error":
                         error = event.output
                     watcher.output(event.output_index or 0, event.output)
+                elif event.event_type == "input_request" and event.input_request is not None:
+                    watcher.asked(event.input_request)
                 elif event.event_type == "error":
                     kernel_error = event.error_message or "the kernel died"
             ended = True

@@ -7,12 +7,17 @@ only to a terminal: a pipe gets the notebook's own text and nothing else.
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from runt_cli.output_printer import OutputPrinter, Screen
 from runt_cli.output_text import traceback_text
 from runt_cli.running import CellReport
 from runt_cli.terminal import is_terminal, uses_colour
-from runtimed.client.results import Cell, Output
+from runt_cli.terminal_input import TerminalInput
+from runtimed.client.results import Cell, InputRequest, Output
+
+if TYPE_CHECKING:
+    from runtimed import AsyncSession
 
 __all__ = ["PrintingWatcher", "QuietWatcher", "standard_screen"]
 
@@ -36,8 +41,15 @@ class QuietWatcher:
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
+        self._input: TerminalInput | None = None
         self._terminal = is_terminal(sys.stderr)
         self._colour = uses_colour(sys.stderr)
+
+    async def answer_questions(self, session: AsyncSession) -> None:
+        """Have the person at the terminal, if there is one, asked what cells want to know."""
+        if is_terminal(sys.stdin):
+            self._input = TerminalInput(self._screen)
+            await session.set_input_handler(self._input)
 
     def note(self, text: str) -> None:
         """Tell a person at the terminal what is going on."""
@@ -53,6 +65,10 @@ class QuietWatcher:
 
     def output(self, index: int, output: Output) -> None:
         pass
+
+    def asked(self, question: InputRequest) -> None:
+        if self._input is not None:
+            self._input.reached(question)
 
     def cell_ended(self, report: CellReport) -> None:
         pass

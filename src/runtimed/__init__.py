@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from runtimed.client.daemon_client import DaemonClient
     from runtimed.client.results import (
         Cell,
+        Comm,
         CompletionItem,
         CompletionResult,
         ExecutionEvent,
         ExecutionResult,
         HistoryEntry,
+        InputRequest,
         NotebookConnectionInfo,
         Output,
         QueueState,
@@ -38,6 +40,7 @@ __version__ = "0.1.0"  # here and not read from the metadata, which costs 20 ms 
 __all__ = [
     "AsyncSession",
     "Cell",
+    "Comm",
     "CompletionItem",
     "CompletionResult",
     "DaemonClient",
@@ -48,6 +51,7 @@ __all__ = [
     "ExecutionEventStream",
     "ExecutionResult",
     "HistoryEntry",
+    "InputRequest",
     "NotebookConnectionInfo",
     "Output",
     "QueueState",
@@ -60,6 +64,7 @@ __all__ = [
 _HOMES = {
     "AsyncSession": "runtimed.client.async_session",
     "Cell": "runtimed.client.results",
+    "Comm": "runtimed.client.results",
     "CompletionItem": "runtimed.client.results",
     "CompletionResult": "runtimed.client.results",
     "DaemonClient": "runtimed.client.daemon_client",
@@ -70,6 +75,7 @@ _HOMES = {
     "ExecutionEventStream": "runtimed.client.streams",
     "ExecutionResult": "runtimed.client.results",
     "HistoryEntry": "runtimed.client.results",
+    "InputRequest": "runtimed.client.results",
     "NotebookConnectionInfo": "runtimed.client.results",
     "Output": "runtimed.client.results",
     "QueueState": "runtimed.client.results",

@@ -115,6 +115,11 @@ CALLS: dict[str, Callable[[Any, str], Any]] = {
     "get_metadata_env_type": lambda s, c: s.get_metadata_env_type(),
     "set_cursor": lambda s, c: s.set_cursor(c, 0, 0),
     "set_selection": lambda s, c: s.set_selection(c, 0, 0, 0, 1),
+    "set_input_handler": lambda s, c: s.set_input_handler(str),
+    "allow_input": lambda s, c: s.allow_input(),
+    "answer_input": lambda s, c: s.answer_input("unknown", "x"),
+    "get_comms": lambda s, c: s.get_comms(),
+    "send_comm": lambda s, c: s.send_comm("unknown", {"value": 1}),
     "get_peers": lambda s, c: s.get_peers(),
     "get_remote_cursors": lambda s, c: s.get_remote_cursors(),
 }

@@ -18,6 +18,8 @@ from runtimed.client.arguments import (
     as_text,
     check_working_dir,
 )
+from runtimed.client.comms import CommCalls
+from runtimed.client.input_answers import InputAnswers
 from runtimed.client.membership import unexpected
 from runtimed.client.notebook_metadata import NotebookMetadata
 from runtimed.client.portal import look_up, on_trio
@@ -31,7 +33,7 @@ from runtimed.protocol import handshake, requests, responses
 __all__ = ["AsyncSession"]
 
 
-class AsyncSession(Running, NotebookMetadata, PresenceCalls):
+class AsyncSession(Running, NotebookMetadata, PresenceCalls, CommCalls, InputAnswers):
     """A notebook of the daemon, for `await`.
 
     Making one opens nothing. Use it in `async with`, which on leaving stops the kernel unless

@@ -107,7 +107,10 @@ class Execution:
             return
         if (
             self._keep_events
-            and isinstance(broadcast, (broadcasts.ExecutionStarted, broadcasts.Output))
+            and isinstance(
+                broadcast,
+                (broadcasts.ExecutionStarted, broadcasts.Output, broadcasts.InputRequest),
+            )
             and self._is_mine(broadcast)
         ):
             self.events.append(broadcast)
@@ -125,7 +128,10 @@ class Execution:
 
     def _is_mine(
         self,
-        broadcast: broadcasts.ExecutionDone | broadcasts.ExecutionStarted | broadcasts.Output,
+        broadcast: broadcasts.ExecutionDone
+        | broadcasts.ExecutionStarted
+        | broadcasts.Output
+        | broadcasts.InputRequest,
     ) -> bool:
         if broadcast.cell_id != self.cell_id:
             return False

@@ -19,6 +19,7 @@ import trio
 from runtimed.client.presence import Announcer, RemotePeers
 from runtimed.client.replica import Replica
 from runtimed.client.resolve import OutputReader
+from runtimed.client.widgets import WidgetMirror
 from runtimed.document.settings_values import Settings
 from runtimed.errors import ConnectionLost, RemoteProtocolError, RequestFailed, RuntimedError
 from runtimed.protocol import broadcasts, events, requests, responses
@@ -78,7 +79,8 @@ class Link:
         self._finished = trio.Event()
         self._ids = itertools.count(1)
         self._pending: dict[int | str, Callable[[Answer], None]] = {}
-        self._listeners: dict[Listener, None] = {}
+        self.widgets = WidgetMirror()
+        self._listeners: dict[Listener, None] = {self.widgets: None}
         self._outbox: list[bytes] = []
         self._edited = True  # the very first sync message says what we have: nothing
         self._unacknowledged = False
@@ -138,10 +140,14 @@ class Link:
         self._pending.pop(number, None)
 
     async def request(
-        self, request: requests.NotebookRequest, timeout: float
+        self,
+        request: requests.NotebookRequest,
+        timeout: float,
+        note: Callable[[Answer], None] = lambda answer: None,
     ) -> responses.NotebookResponse:
         """Send a request and wait for its answer.
 
+        `note` gets the answer at once, before anything that comes after it is heard.
         Raises: RequestFailed with the daemon's text; RuntimedError "Connection timed out" after
             `timeout` seconds; ConnectionLost.
         """
@@ -149,6 +155,7 @@ class Link:
         answers: list[Answer] = []
 
         def deliver(answer: Answer) -> None:
+            note(answer)
             answers.append(answer)
             answered.set()
 

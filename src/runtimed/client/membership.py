@@ -7,6 +7,7 @@ What can be done in the room is in its siblings.
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any
 from uuid import uuid4
@@ -115,7 +116,9 @@ class Membership:
                 return self._link
             shield = self._nursery is not None
             lost = self._link
-            link, info = await open_link(self._hello, self._peer_label, self._start, shield=shield)
+            link, info = await open_link(
+                self._hello, self._peer_label, self._start_link, shield=shield
+            )
             if lost is not None:
                 self._bring_along(lost, link)
             self._kernel.forget()
@@ -123,6 +126,7 @@ class Membership:
             self._link = link
             self._info = info
             self._settings = link.settings
+            await self._joined(link)
             return link
 
     def _bring_along(self, lost: Link, link: Link) -> None:
@@ -139,11 +143,18 @@ class Membership:
                 self._notebook_id,
             )
 
-    def _start(self, link: Link) -> None:
+    def _start_link(self, link: Link) -> None:
+        self._start(link.run)
+
+    def _start(self, run: Callable[[], Awaitable[None]]) -> None:
+        """Start what ends with the link."""
         if self._nursery is not None:
-            self._nursery.start_soon(link.run)
+            self._nursery.start_soon(run)
         else:
-            trio.lowlevel.spawn_system_task(link.run)
+            trio.lowlevel.spawn_system_task(run)
+
+    async def _joined(self, link: Link) -> None:
+        """Say what the room has to know of this client. For siblings to override."""
 
     @on_trio
     async def close(self) -> None:

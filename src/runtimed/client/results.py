@@ -14,11 +14,13 @@ import orjson
 
 __all__ = [
     "Cell",
+    "Comm",
     "CompletionItem",
     "CompletionResult",
     "ExecutionEvent",
     "ExecutionResult",
     "HistoryEntry",
+    "InputRequest",
     "NotebookConnectionInfo",
     "Output",
     "QueueState",
@@ -172,8 +174,9 @@ class ExecutionResult:
 class ExecutionEvent:
     """Something that happened to a cell or to the kernel.
 
-    Shape: `event_type` is `execution_started`, `output`, `done`, `error` or `kernel_status`. The
-    status text of the last is in `status` and, for older programs, in `error_message` too.
+    Shape: `event_type` is `execution_started`, `output`, `done`, `error`, `kernel_status` or, in
+    sessions that can answer, `input_request`. The status text of `kernel_status` is in `status`
+    and, for older programs, in `error_message` too.
     """
 
     event_type: str
@@ -183,6 +186,7 @@ class ExecutionEvent:
     execution_count: int | None = None
     error_message: str | None = None
     status: str | None = None
+    input_request: InputRequest | None = None
 
     def __repr__(self) -> str:
         detail = ""
@@ -191,6 +195,34 @@ class ExecutionEvent:
         elif self.event_type == "error" and self.error_message is not None:
             detail = f", msg={_quoted(self.error_message)}"
         return f"ExecutionEvent({self.event_type}, cell={self.cell_id}{detail})"
+
+
+@attrs.frozen(kw_only=True)
+class InputRequest:
+    """A line of text that a running cell waits for. With `password` it is not to be shown."""
+
+    id: str
+    cell_id: str
+    prompt: str = ""
+    password: bool = False
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class Comm:
+    """A widget of the kernel, or another comm, as it was when it was read.
+
+    Binary values stand in `state` as bytes. `model_name` says what a widget is, `IntSliderModel`
+    for example.
+    """
+
+    comm_id: str
+    target_name: str = "jupyter.widget"
+    state: dict[str, Any] = attrs.field(factory=dict)
+    model_module: str | None = None
+    model_name: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Comm({self.model_name or self.target_name}, id={self.comm_id})"
 
 
 @attrs.frozen(kw_only=True, repr=False)

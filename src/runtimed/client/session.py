@@ -7,17 +7,20 @@ AsyncSession's.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal
 
 from runtimed.client.async_session import AsyncSession
+from runtimed.client.input_answers import is_async
 from runtimed.client.portal import portal
 from runtimed.client.results import (
     Cell,
+    Comm,
     CompletionResult,
     ExecutionResult,
     HistoryEntry,
+    InputRequest,
     NotebookConnectionInfo,
     QueueState,
     SyncEnvironmentResult,
@@ -195,6 +198,40 @@ class Session:
     ) -> EventIteratorSubscription:
         """Follow the whole notebook from now on, whoever causes what happens."""
         return EventIteratorSubscription(self._session.subscribe(cell_ids, event_types))
+
+    # Talking with what runs
+
+    def set_input_handler(self, handler: Callable[[InputRequest], str | None] | None) -> None:
+        """Have a function answer what cells ask with `input()` and `getpass()`; None removes it.
+
+        It is called on a thread of its own, so it may wait for a person. It returns the text, or
+        None for the end of input.
+        """
+        if is_async(handler):
+            raise TypeError("the handler of a Session must be a plain function, not an async one")
+        portal().call(self._session.set_input_handler, handler)
+
+    def allow_input(self, enabled: bool = True) -> None:
+        """Say that this program answers `input_request` events with `answer_input`."""
+        portal().call(self._session.allow_input, enabled)
+
+    def answer_input(self, request_id: str, value: str | None) -> None:
+        """Answer a question of a running cell; None is the end of input."""
+        portal().call(self._session.answer_input, request_id, value)
+
+    def get_comms(self) -> list[Comm]:
+        """The open widgets (and other comms) of the kernel, oldest first, as they are now."""
+        return portal().call(self._session.get_comms)
+
+    def send_comm(
+        self,
+        comm_id: str,
+        state: Mapping[str, Any] | None = None,
+        content: Any = None,
+        buffers: Sequence[bytes] = (),
+    ) -> None:
+        """Set some of a widget's state as its user would, or send it a custom message."""
+        portal().call(self._session.send_comm, comm_id, state, content, buffers)
 
     # Cells
 

@@ -15,6 +15,7 @@ import trio
 
 from runtimed.client.arguments import seconds
 from runtimed.client.executions import Execution
+from runtimed.client.input_answers import input_request
 from runtimed.client.link import Link
 from runtimed.client.output_places import OutputPlaces
 from runtimed.client.portal import on_trio, portal
@@ -79,6 +80,14 @@ async def output_event(
     output_index, whole = places.place_output(index, output)
     return ExecutionEvent(
         event_type="output", cell_id=broadcast.cell_id, output=whole, output_index=output_index
+    )
+
+
+def _input_event(broadcast: broadcasts.InputRequest) -> ExecutionEvent:
+    return ExecutionEvent(
+        event_type="input_request",
+        cell_id=broadcast.cell_id,
+        input_request=input_request(broadcast),
     )
 
 
@@ -162,6 +171,8 @@ class ExecutionEventStream:
                 cell_id=broadcast.cell_id,
                 execution_count=broadcast.execution_count,
             )
+        if isinstance(broadcast, broadcasts.InputRequest):
+            return _input_event(broadcast)
         assert isinstance(broadcast, broadcasts.Output)
         if self._signal_only:
             await self._link.wait_until(lambda: self._is_in_document(broadcast))
@@ -271,6 +282,8 @@ def _event_type(broadcast: broadcasts.NotebookBroadcast) -> str | None:
         return "error"
     if isinstance(broadcast, broadcasts.KernelStatus):
         return "kernel_status"
+    if isinstance(broadcast, broadcasts.InputRequest):
+        return "input_request"
     return None
 
 
@@ -341,6 +354,8 @@ class EventSubscription:
                 error_message=broadcast.status,
                 status=broadcast.status,
             )
+        if isinstance(broadcast, broadcasts.InputRequest):
+            return _input_event(broadcast)
         if isinstance(broadcast, broadcasts.KernelError):
             return ExecutionEvent(event_type=kind, error_message=broadcast.error)
         assert isinstance(broadcast, broadcasts.ExecutionDone)
