@@ -167,7 +167,7 @@ async def test_an_asynchronous_stream_on_trio(daemon: FakeDaemon) -> None:
             stream = await session.stream_execute(cell_id)
             assert repr(stream) == "ExecutionEventStream(...)"
             with pytest.raises(TypeError, match="async for"):
-                iter(stream)
+                iter(stream)  # type: ignore[call-overload]
             assert kinds([event async for event in stream]) == [
                 "execution_started",
                 "output",

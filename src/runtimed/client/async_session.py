@@ -46,7 +46,7 @@ class AsyncSession(Running, NotebookMetadata, PresenceCalls, CommCalls, InputAns
     @staticmethod
     def open_notebook(
         path: str | os.PathLike[str], peer_label: str | None = None
-    ) -> Coroutine[Any, Any, AsyncSession]:
+    ) -> Coroutine[object, None, AsyncSession]:
         """Open a notebook file, or a new notebook at that path; gives a connected session.
 
         Raises: RuntimedError if the file can't be read as a notebook.
@@ -61,7 +61,7 @@ class AsyncSession(Running, NotebookMetadata, PresenceCalls, CommCalls, InputAns
         runtime: str = "python",
         working_dir: str | os.PathLike[str] | None = None,
         peer_label: str | None = None,
-    ) -> Coroutine[Any, Any, AsyncSession]:
+    ) -> Coroutine[object, None, AsyncSession]:
         """Make a new untitled notebook with one empty cell; gives a connected session.
 
         Raises: FileNotFoundError, NotADirectoryError for the folder, in the call itself.

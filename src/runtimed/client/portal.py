@@ -234,10 +234,11 @@ async def look_up() -> None:
 
 def on_trio(
     method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]],
-) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]:
+) -> Callable[Concatenate[S, P], Coroutine[object, None, T]]:
     """Make a coroutine method that needs Trio usable from asyncio too.
 
-    Under Trio it runs where it is awaited. Anywhere else it runs on the portal's loop.
+    Under Trio it runs where it is awaited. Anywhere else it runs on the portal's loop. Its type
+    says nothing of Any, before which a type checker gives up on `asyncio.gather`.
     """
 
     async def wherever(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import orjson
 import trio
@@ -216,8 +216,10 @@ class ExecutionEventStream:
     def __del__(self) -> None:
         self._link.unlisten(self._execution)
 
-    def __iter__(self) -> NoReturn:
-        raise TypeError("this stream is asynchronous: use 'async for', not 'for'")
+    if not TYPE_CHECKING:  # a type checker says so by itself
+
+        def __iter__(self) -> NoReturn:
+            raise TypeError("this stream is asynchronous: use 'async for', not 'for'")
 
     def __repr__(self) -> str:
         return "ExecutionEventStream(...)"
@@ -368,8 +370,10 @@ class EventSubscription:
         if heard is not None:
             self._link.unlisten(heard)
 
-    def __iter__(self) -> NoReturn:
-        raise TypeError("this subscription is asynchronous: use 'async for', not 'for'")
+    if not TYPE_CHECKING:  # a type checker says so by itself
+
+        def __iter__(self) -> NoReturn:
+            raise TypeError("this subscription is asynchronous: use 'async for', not 'for'")
 
     def __repr__(self) -> str:
         return "EventSubscription(...)"
