@@ -555,3 +555,53 @@ def test_saving_a_large_notebook_is_quick_and_exact() -> None:
     file = parse_notebook(data, "n")
     assert render_notebook(saved(file), None, file.raw) == data
     assert file.cells[0].outputs == outputs
+
+
+def test_metadata_nested_deeper_than_a_document_can_is_refused() -> None:
+    nested: Any = {}
+    for _ in range(150):
+        nested = {"a": nested}
+    with pytest.raises(NotebookUnreadable, match="cell 1: Metadata is nested too deeply"):
+        parse(minimal([code("c", metadata=nested)]))
+    with pytest.raises(NotebookUnreadable, match="nested too deeply"):
+        parse(minimal(metadata={"runt": {"schema_version": "1", "deep": nested}}))
+    parse(minimal(metadata={"other": nested}))  # this stays in the file
+
+
+def test_a_group_that_the_document_refuses_is_kept_in_the_file() -> None:
+    metadata = {
+        "kernelspec": {"name": "python3"},  # no display name
+        "language_info": {"name": 3},
+        "runt": {"schema_version": "1", "uv": {"dependencies": [], "prerelease": "whenever"}},
+    }
+    file = parse(minimal(metadata=metadata))
+    assert file.snapshot == {"runt": {"schema_version": "1"}}
+    assert rendered(file)["metadata"] == metadata
+    changed = {"runt": {"schema_version": "1", "env_id": "e"}}
+    saved = rendered(file, snapshot=changed)["metadata"]
+    assert saved["kernelspec"] == metadata["kernelspec"]
+    assert saved["language_info"] == metadata["language_info"]
+
+
+def test_base64_in_other_lines_and_long_numbers_are_no_change() -> None:
+    odd = "\n".join([PNG[:10], PNG[10:]]) + "  \n"
+    data = {"image/png": odd, "application/x-table": {"rows": [1, 2**70]}, "text/plain": 5}
+    output = {"output_type": "display_data", "data": data, "metadata": {"n": 2**70}}
+    attachments = {"a.png": {"image/png": odd}}
+    notebook = minimal(
+        [code("c", outputs=[output], metadata={"n": [2**70]}),
+         {"cell_type": "markdown", "id": "m", "metadata": {}, "source": [],
+          "attachments": attachments}]
+    )  # fmt: skip
+    file = parse(notebook)
+    manifest = build_manifest(file.cells[0].outputs[0])
+    resolved = resolve_manifest(json.loads(manifest.json), lambda _: None)
+    resolved["data"]["image/png"] = PNG
+    cells = [
+        SavedCell("c", "code", "", None, [resolved], {"n": [float(2**70)]}),
+        SavedCell("m", "markdown", "", attachments={"a.png": {"image/png": PNG}}),
+    ]
+    assert json.loads(render_notebook(cells, file.snapshot, file.raw))["cells"] == [
+        {**notebook["cells"][0], "source": []},
+        notebook["cells"][1],
+    ]

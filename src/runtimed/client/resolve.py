@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import orjson
 import trio
 
 from runtimed.client.results import Output
 from runtimed.errors import RuntimedError
+from runtimed.outputs.json_text import compact_json, parse_json
 from runtimed.outputs.manifest import resolve_manifest
 from runtimed.outputs.merge import merge_streams
 
@@ -172,9 +172,9 @@ class OutputReader:
         """An entry as the output it stands for; never fails, whatever the entry holds."""
         try:
             if is_hash(entry):
-                manifest = orjson.loads(read(entry))
+                manifest = parse_json(read(entry))
                 return dict(resolve_manifest(manifest, read))
-            value = orjson.loads(entry)
+            value = parse_json(entry)
             if isinstance(value, dict) and isinstance(value.get("output_type"), str):
                 return value
         except _NotAtHandError:
@@ -229,7 +229,7 @@ def output_from(value: Mapping[str, Any]) -> Output:
     count = value.get("execution_count")
     if output_type not in ("display_data", "execute_result") and not isinstance(data, dict):
         # A kind of a later day: its whole content is better than nothing.
-        return Output(output_type=output_type, text=orjson.dumps(dict(value)).decode())
+        return Output(output_type=output_type, text=compact_json(dict(value)).decode())
     bundle = data if isinstance(data, dict) else {}
     return Output(
         output_type=output_type,
@@ -245,7 +245,7 @@ def output_from(value: Mapping[str, Any]) -> Output:
 def _bundle_text(mime: str, content: Any) -> str:
     if isinstance(content, list) and not (mime == "application/json" or mime.endswith("+json")):
         return _text(content)
-    return content if isinstance(content, str) else orjson.dumps(content).decode()
+    return content if isinstance(content, str) else compact_json(content).decode()
 
 
 def _text(value: Any) -> str:
@@ -253,4 +253,4 @@ def _text(value: Any) -> str:
         return value
     if isinstance(value, list) and all(isinstance(part, str) for part in value):
         return "".join(value)
-    return orjson.dumps(value).decode()
+    return compact_json(value).decode()

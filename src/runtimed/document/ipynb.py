@@ -23,10 +23,12 @@ from runtimed.document.ipynb_outputs import (
     join_output,
     joined,
     merge_streams,
+    same_attachments,
     split_attachments,
     split_output,
 )
-from runtimed.errors import NotebookUnreadable
+from runtimed.document.json_mapping import as_in_file, storable
+from runtimed.errors import NotebookUnreadable, RuntimedError
 
 __all__ = [
     "FileCell",
@@ -135,10 +137,14 @@ def parse_notebook(data: bytes, name: str) -> NotebookFile:
         for number, (cell, cell_id) in enumerate(zip(cells, ids, strict=True), 1)
     ]
     minor = raw.get("nbformat_minor")
+    try:
+        snapshot = metadata_snapshot(metadata)
+    except RuntimedError as error:
+        raise NotebookUnreadable(f"{name}: {error}") from error
     return NotebookFile(
         cells=parsed,
         metadata=_without(metadata, _NOT_IN_METADATA),
-        snapshot=metadata_snapshot(metadata),
+        snapshot=snapshot,
         nbformat_minor=minor if isinstance(minor, int) else 0,
         raw={**raw, "metadata": metadata, "cells": [cell.raw for cell in parsed]},
     )
@@ -271,6 +277,10 @@ def _parse_cell(raw: dict[str, Any], where: str) -> FileCell:
     if not isinstance(outputs, list) or not all(isinstance(output, dict) for output in outputs):
         raise NotebookUnreadable(f"{where}: 'outputs' is not an array of objects")
     count = raw.get("execution_count")
+    try:
+        storable(metadata or {})
+    except RuntimedError as error:
+        raise NotebookUnreadable(f"{where}: {error}") from error
     return FileCell(
         id=raw["id"],
         cell_type=cell_type,
@@ -287,7 +297,9 @@ def _render_cell(cell: SavedCell, cell_id: str, old: Mapping[str, Any]) -> dict[
     rendered: dict[str, Any] = {key: old[key] for key in old if key not in _CELL_KEYS}
     rendered["id"] = cell_id
     rendered["cell_type"] = cell.cell_type
-    rendered["metadata"] = _without(cell.metadata, _NOT_IN_CELL_METADATA)
+    rendered["metadata"] = _without(
+        as_in_file(old.get("metadata"), cell.metadata), _NOT_IN_CELL_METADATA
+    )
     rendered["source"] = cell.source.splitlines(keepends=True)
     unknown = cell.cell_type not in ("code", "markdown", "raw")
     if cell.cell_type == "code" or (unknown and "outputs" in old):
@@ -309,7 +321,7 @@ def _rendered_attachments(cell: SavedCell, old: Mapping[str, Any]) -> Any:
     if cell.attachments is None:
         return split_attachments(before) if keeps else None
     readable = join_attachments(before)
-    if before is not None and keeps and cell.attachments == readable:
+    if before is not None and keeps and same_attachments(cell.attachments, readable):
         return split_attachments(before)
     if not isinstance(before, Mapping):
         before = {}

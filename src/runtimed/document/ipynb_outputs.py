@@ -5,6 +5,7 @@ Files hold texts as lists of lines; in memory they are joined. Changes nothing i
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,10 +16,14 @@ __all__ = [
     "join_output",
     "joined",
     "merge_streams",
+    "same_attachments",
     "split_attachments",
     "split_output",
 ]
 
+# Counts in manifests have 32 bits.
+_COUNTS = 2**31
+_BASE64 = ("image/", "audio/", "video/", "application/pdf", "application/octet-stream")
 _OUTPUT_KEYS: dict[str, dict[str, Any]] = {
     "stream": {"name": "stdout", "text": ""},
     "display_data": {"data": {}, "metadata": {}},
@@ -75,12 +80,35 @@ def _complete(output: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _essence(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What outputs say, as far as manifests keep it."""
     return [
-        {key: output[key] for key in ("output_type", *_OUTPUT_KEYS[output["output_type"]])}
+        {
+            key: _kept(key, output[key])
+            for key in ("output_type", *_OUTPUT_KEYS[output["output_type"]])
+        }
         if output.get("output_type") in _OUTPUT_KEYS
         else output
         for output in outputs
     ]
+
+
+def _kept(key: str, value: Any) -> Any:
+    if key == "data" and isinstance(value, Mapping):
+        return {media_type: _kept_content(media_type, value[media_type]) for media_type in value}
+    if key == "execution_count" and isinstance(value, int) and not -_COUNTS <= value < _COUNTS:
+        return None
+    return value
+
+
+def _kept_content(media_type: str, value: Any) -> Any:
+    """Content as a text, if its type says that it is one; base64 in any lines is the same."""
+    if _is_json_type(media_type):
+        return value
+    if not isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    if media_type.startswith(_BASE64) and not media_type.endswith("+xml"):
+        return "".join(value.split())
+    return value
 
 
 def join_output(output: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,6 +136,13 @@ def join_attachments(value: Any) -> dict[str, dict[str, Any]]:
         for name, bundle in bundles.items()
         if all(key and (_is_json_type(key) or isinstance(bundle[key], str)) for key in bundle)
     }
+
+
+def same_attachments(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether joined attachments say the same."""
+    return one.keys() == other.keys() and all(
+        _kept("data", one[name]) == _kept("data", other[name]) for name in one
+    )
 
 
 def _join_bundle(bundle: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from runtimed.errors import RuntimedError
 
 __all__ = [
     "OnMade",
+    "as_in_file",
     "map_at",
     "read_at",
     "read_list",
@@ -131,6 +132,22 @@ def _storable(value: Any, depth: int) -> Any:
     if isinstance(value, (list, tuple)):
         return [_storable(item, depth + 1) for item in value]
     raise RuntimedError(f"Metadata can't hold a {type(value).__name__}")
+
+
+def as_in_file(old: Any, new: Any) -> Any:
+    """A value of the document, with what it holds only nearly as the file has it.
+
+    Shape: where the file's value would be read back from a document as the new one is, it is the
+    file's: a longer integer, say. Members without a name were never in the document, and stay.
+    """
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        exact = {key: as_in_file(old[key], new[key]) if key in old else new[key] for key in new}
+        return {**exact, "": old[""]} if "" in old else exact
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        return [as_in_file(*both) for both in zip(old, new, strict=True)]
+    if isinstance(old, (Mapping, list)):
+        return new
+    return old if same(storable(old), new) else new
 
 
 def clean_text(text: str) -> str:

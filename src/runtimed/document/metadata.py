@@ -18,6 +18,9 @@ from runtimed.errors import RuntimedError
 
 __all__ = [
     "DEFAULT_RUNT",
+    "GROUPS",
+    "SECTIONS",
+    "parse_runt",
     "parse_snapshot",
     "read_snapshot",
     "snapshot_from_file",
@@ -52,8 +55,8 @@ _DENO: _Fields = {
     "config": (str, False),
     "flexible_npm_imports": (bool, False),
 }
-_SECTIONS: Mapping[str, _Fields] = {"uv": _UV, "conda": _CONDA, "deno": _DENO}
-_GROUPS: Mapping[str, _Fields] = {"kernelspec": _KERNELSPEC, "language_info": _LANGUAGE_INFO}
+SECTIONS: Mapping[str, _Fields] = {"uv": _UV, "conda": _CONDA, "deno": _DENO}
+GROUPS: Mapping[str, _Fields] = {"kernelspec": _KERNELSPEC, "language_info": _LANGUAGE_INFO}
 
 
 def parse_snapshot(value: object) -> dict[str, Any]:
@@ -65,13 +68,13 @@ def parse_snapshot(value: object) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise RuntimedError("Invalid notebook metadata: not an object")
     snapshot: dict[str, Any] = {}
-    for group, fields in _GROUPS.items():
+    for group, fields in GROUPS.items():
         if value.get(group) is not None:
             parsed = _closed(value[group], fields)
             if parsed is None:
                 raise RuntimedError(f"Invalid notebook metadata: {group}")
             snapshot[group] = parsed
-    runt = _runt(value.get("runt"))
+    runt = parse_runt(value.get("runt"))
     if runt is None:
         raise RuntimedError("Invalid notebook metadata: runt")
     snapshot["runt"] = runt
@@ -85,11 +88,11 @@ def snapshot_from_file(metadata: Mapping[str, Any]) -> dict[str, Any]:
     the top, as older versions wrote them.
     """
     snapshot = _groups(metadata)
-    runt = _runt(metadata.get("runt"))
+    runt = parse_runt(metadata.get("runt"))
     if runt is None:
         runt = dict(DEFAULT_RUNT)
         for section in ("uv", "conda"):
-            parsed = _closed(metadata.get(section), _SECTIONS[section])
+            parsed = _closed(metadata.get(section), SECTIONS[section])
             if parsed is not None:
                 runt[section] = parsed
     snapshot["runt"] = runt
@@ -100,11 +103,11 @@ def read_snapshot(doc: Document, metadata: bytes) -> dict[str, Any] | None:
     """The snapshot in a document; None while it has none."""
     values = {
         key: read_key(doc, metadata, key)
-        for key in (*_GROUPS, "runt")
+        for key in (*GROUPS, "runt")
         if part(doc, metadata, key, ObjType.Map) is not None
     }
     snapshot = _groups(values)
-    runt = _runt(values.get("runt"))
+    runt = parse_runt(values.get("runt"))
     if not snapshot and runt is None:
         return None
     snapshot["runt"] = dict(DEFAULT_RUNT) if runt is None else runt
@@ -121,7 +124,7 @@ def write_snapshot(
     Raises: RuntimedError if it is no snapshot.
     """
     new = parse_snapshot(snapshot)
-    for group, fields in _GROUPS.items():
+    for group, fields in GROUPS.items():
         if group in new:
             old = read_key(doc, metadata, group)
             extras = _unknown(old, fields) if _named_alike(old, new[group]) else {}
@@ -130,26 +133,27 @@ def write_snapshot(
             t.delete(metadata, group)
     runt = dict(new["runt"])
     old = read_key(doc, metadata, "runt")
-    for section, fields in _SECTIONS.items():
+    for section, fields in SECTIONS.items():
         if section in runt and isinstance(old, dict):
             runt[section] = {**runt[section], **_unknown(old.get(section), fields)}
     write_key(doc, t, metadata, "runt", runt, made)
 
 
 def _groups(values: Mapping[str, Any]) -> dict[str, Any]:
-    parsed = {group: _closed(values.get(group), fields) for group, fields in _GROUPS.items()}
+    parsed = {group: _closed(values.get(group), fields) for group, fields in GROUPS.items()}
     return {group: value for group, value in parsed.items() if value is not None}
 
 
-def _runt(value: object) -> dict[str, Any] | None:
+def parse_runt(value: object) -> dict[str, Any] | None:
+    """The `runt` group in its normal form; None if it doesn't have its shape."""
     if not isinstance(value, Mapping) or not isinstance(value.get("schema_version"), str):
         return None
     runt: dict[str, Any] = {}
     for key, item in value.items():
-        if key in _SECTIONS:
+        if key in SECTIONS:
             if item is None:
                 continue
-            item = _closed(item, _SECTIONS[key])
+            item = _closed(item, SECTIONS[key])
             if item is None:
                 return None
         elif key in ("env_id", "trust_signature", "trust_timestamp"):

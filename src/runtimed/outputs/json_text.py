@@ -14,8 +14,10 @@ from typing import Any
 
 import orjson
 
-__all__ = ["compact_json", "utf8", "well_formed"]
+__all__ = ["compact_json", "parse_json", "utf8", "well_formed"]
 
+# As many digits as an integer has that orjson may read as a float, and so inexactly.
+_LONG_NUMBER = re.compile(rb"\d{19}")
 _HALVES = re.compile("[\ud800-\udfff]+")
 _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
 
@@ -40,6 +42,12 @@ def utf8(text: str) -> bytes:
         return text.encode()
     except UnicodeEncodeError:
         return well_formed(text).encode()
+
+
+def parse_json(data: bytes | str) -> Any:
+    """The value of a JSON text, integers exact however long they are. Raises: ValueError."""
+    text = data if isinstance(data, bytes) else data.encode("utf-8", "surrogatepass")
+    return json.loads(text) if _LONG_NUMBER.search(text) else orjson.loads(text)
 
 
 def compact_json(value: Any) -> bytes:

@@ -14,9 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import attrs
-import orjson
 
-from runtimed.outputs.json_text import compact_json, utf8, well_formed
+from runtimed.outputs.json_text import compact_json, parse_json, utf8, well_formed
 
 __all__ = [
     "BLOB_LIMIT",
@@ -388,8 +387,8 @@ def _bundle_value(content: Any, media_type: str, read_blob: Callable[[str], byte
             return content
         text = _content(content, media_type, read_blob)
         try:
-            return orjson.loads(text)
-        except orjson.JSONDecodeError:
+            return parse_json(text)
+        except ValueError:
             return text
     return _content(content, media_type, read_blob)
 
@@ -401,7 +400,7 @@ def _traceback(content: Any, read_blob: Callable[[str], bytes | None]) -> list[s
         return []
     text = _content(content, "application/json", read_blob)
     try:
-        lines = orjson.loads(text)
-    except orjson.JSONDecodeError:
+        lines = parse_json(text)
+    except ValueError:
         return [text] if text else []
     return [str(line) for line in lines] if isinstance(lines, list) else [text]

@@ -14,13 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import orjson
 
 from runtimed.document.ipynb import NotebookFile, SavedCell, parse_notebook, render_notebook
 from runtimed.document.notebook import CellSnapshot, NewCell
 from runtimed.errors import NotebookUnreadable, RuntimedError, SaveRefused
 from runtimed.outputs.attachments import build_attachments, resolve_attachments
-from runtimed.outputs.manifest import Manifest, NewBlob, build_manifest, resolve_manifest
+from runtimed.outputs.json_text import compact_json, parse_json
+from runtimed.outputs.manifest import (
+    BLOB_LIMIT,
+    Manifest,
+    NewBlob,
+    build_manifest,
+    resolve_manifest,
+)
 
 __all__ = [
     "LoadedNotebook",
@@ -84,8 +90,9 @@ def read_notebook(path: Path) -> LoadedNotebook:
                 manifest = build_manifest(output)
             except ValueError:
                 # An output type this version does not know stays as it is.
-                entries.append(orjson.dumps(output).decode())
+                entries.append(_raw_entry(output, f"{path}: an output of cell {cell.id}"))
             else:
+                _check_size(manifest.largest, f"{path}: an output of cell {cell.id}")
                 manifests.append(manifest)
                 entries.append(manifest.hash)
         cells.append(
@@ -99,6 +106,8 @@ def read_notebook(path: Path) -> LoadedNotebook:
                 attachments=build_attachments(cell.attachments, blobs),
             )
         )
+    for blob in blobs:
+        _check_size(len(blob.data), f"{path}: an attachment")
     return LoadedNotebook(
         digest=hashlib.sha256(data).hexdigest(),
         cells=cells,
@@ -106,6 +115,20 @@ def read_notebook(path: Path) -> LoadedNotebook:
         snapshot=file.snapshot,
         blobs=blobs,
     )
+
+
+def _raw_entry(output: dict[str, Any], what: str) -> str:
+    try:
+        return compact_json(output).decode()
+    except ValueError as error:
+        raise NotebookUnreadable(f"{what} can't be kept: {error}") from error
+
+
+def _check_size(size: int, what: str) -> None:
+    if size > BLOB_LIMIT:
+        raise NotebookUnreadable(
+            f"{what} has {size} bytes, and at most {BLOB_LIMIT} can be kept: remove it"
+        )
 
 
 def write_notebook(
@@ -222,8 +245,8 @@ def resolve_entry(entry: str, read_blob: ReadBlob) -> dict[str, Any]:
     read = _demanding(read_blob)
     # The hash form is tested first: an all-digit hash is also valid JSON.
     if is_blob_hash(entry):
-        return resolve_manifest(orjson.loads(read(entry)), read)
-    output = orjson.loads(entry)
+        return resolve_manifest(parse_json(read(entry)), read)
+    output = parse_json(entry)
     if not isinstance(output, dict):
         raise ValueError("not an output")
     return output

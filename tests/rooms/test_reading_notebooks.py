@@ -1,0 +1,38 @@
+"""Files that can be read as notebooks but not kept: refused before anything is opened."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtimed.errors import NotebookUnreadable
+from runtimed.outputs.manifest import BLOB_LIMIT
+from runtimed.rooms.notebook_file import read_notebook
+
+
+def write(path: Path, **parts: Any) -> Path:
+    cell = {"cell_type": "markdown", "id": "c", "metadata": {}, "source": "", **parts}
+    path.write_text(
+        json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+    )
+    return path
+
+
+def test_what_no_blob_can_hold_is_named(tmp_path: Path) -> None:
+    huge = "x" * (BLOB_LIMIT + 1)
+    output = {"output_type": "stream", "name": "stdout", "text": huge}
+    path = write(tmp_path / "a.ipynb", cell_type="code", execution_count=None, outputs=[output])
+    with pytest.raises(NotebookUnreadable, match=r"a.ipynb: an output of cell c has \d+ bytes"):
+        read_notebook(path)
+    path = write(tmp_path / "b.ipynb", attachments={"a.txt": {"text/plain": huge}})
+    with pytest.raises(NotebookUnreadable, match=r"b.ipynb: an attachment has \d+ bytes"):
+        read_notebook(path)
+
+
+def test_an_output_of_an_unknown_type_is_kept_exactly(tmp_path: Path) -> None:
+    output = {"output_type": "new", "huge": 2**80, "text": ["a", "b"]}
+    path = write(tmp_path / "a.ipynb", cell_type="code", execution_count=None, outputs=[output])
+    assert json.loads(read_notebook(path).cells[0].outputs[0]) == output
