@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from runtimed.client.async_session import AsyncSession
     from runtimed.client.daemon_client import DaemonClient
+    from runtimed.client.notebook_app import show_notebook_app
     from runtimed.client.results import (
         Cell,
         Comm,
@@ -59,6 +60,7 @@ __all__ = [
     "Session",
     "SyncEnvironmentResult",
     "default_socket_path",
+    "show_notebook_app",
 ]
 
 _HOMES = {
@@ -83,6 +85,7 @@ _HOMES = {
     "Session": "runtimed.client.session",
     "SyncEnvironmentResult": "runtimed.client.results",
     "default_socket_path": "runtimed.paths",
+    "show_notebook_app": "runtimed.client.notebook_app",
 }
 
 
