@@ -47,7 +47,7 @@ def test_a_new_file_states_everything() -> None:
         '  "keep_alive_secs": 30,\n  "onboarding_completed": false,\n'
         '  "uv": {\n    "default_packages": [\n      "numpy"\n    ]\n  },\n'
         '  "conda": {\n    "default_packages": []\n  },\n'
-        '  "autosave": true,\n  "format_on_save": false,\n  "format_on_run": false\n}\n'
+        '  "autosave": true,\n  "format_on_save": false\n}\n'
     )
 
 

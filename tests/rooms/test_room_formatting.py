@@ -62,6 +62,15 @@ async def test_code_cells_are_formatted_and_what_can_not_be_stays(tmp_path: Path
         assert [cell.source for cell in peer.replica.document.cells()] == expected
 
 
+async def test_a_user_may_have_every_save_format(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "settings.json").write_text('{"format_on_save": true}')
+    async with open_loopback(tmp_path) as daemon:
+        peer = await notebook_with(daemon, ["x  =  1"])
+        with trio.fail_after(30):
+            assert await save(peer, tmp_path / "n.ipynb", format_cells=False) == ["x = 1"]
+
+
 async def test_the_style_of_the_project_counts(tmp_path: Path) -> None:
     (tmp_path / "ruff.toml").write_text("[format]\nquote-style = 'single'\n")
     path = tmp_path / "n.ipynb"

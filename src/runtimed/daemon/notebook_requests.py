@@ -242,7 +242,7 @@ async def _ask_kernel(
 
 async def _save_notebook(room: Room, peer: Peer, request: requests.SaveNotebook) -> Any:
     try:
-        if request.format_cells:
+        if request.format_cells or room.settings.format_on_save:
             await room.format_cells()
         path = await room.save(Path(request.path) if request.path else None)
     except RuntimedError as error:

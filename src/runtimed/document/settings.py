@@ -31,7 +31,7 @@ __all__ = ["SettingsDocument"]
 _FIRST_ACTOR = b"runtimed:settings:1"
 
 _SECTIONS = ("uv", "conda")
-_FLAGS = ("onboarding_completed", "autosave", "format_on_save", "format_on_run")
+_FLAGS = ("onboarding_completed", "autosave", "format_on_save")
 
 
 class SettingsDocument(SharedDocument):

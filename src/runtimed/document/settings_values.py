@@ -110,10 +110,7 @@ class Settings:
         "autosave", True, _flag, "Whether notebook files are written without being asked."
     )
     format_on_save: bool = _setting(
-        "format_on_save", False, _flag, "Whether code cells are formatted before a save."
-    )
-    format_on_run: bool = _setting(
-        "format_on_run", False, _flag, "Whether a code cell is formatted before it runs."
+        "format_on_save", False, _flag, "Whether code cells are formatted when somebody saves."
     )
 
     @classmethod

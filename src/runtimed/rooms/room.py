@@ -21,6 +21,7 @@ from runtimed.blobs.store import BlobStore
 from runtimed.document.actors import daemon_actor
 from runtimed.document.new_notebook import fill_new_notebook
 from runtimed.document.notebook import NewCell, NotebookDocument
+from runtimed.document.settings_values import Settings
 from runtimed.errors import LocalProtocolError, RuntimedError, SaveRefused
 from runtimed.kernels.kernels import Kernels
 from runtimed.outputs.manifest import MANIFEST_MEDIA_TYPE
@@ -247,6 +248,11 @@ class Room:
         self.document_changed()
 
     @property
+    def settings(self) -> Settings:
+        """The user's settings at this moment."""
+        return self._config.settings()
+
+    @property
     def untitled(self) -> bool:
         """Whether the room's id is a UUID, as those of notebooks without a file are."""
         try:
@@ -278,7 +284,7 @@ class Room:
 
         Without a runtime it is the user's default one, as is the section for packages.
         """
-        settings = self._config.settings()
+        settings = self.settings
         fill_new_notebook(
             self.document,
             self.notebook_id,
