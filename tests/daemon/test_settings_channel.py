@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -164,3 +166,31 @@ async def test_an_unused_room_follows_a_change_of_the_keep_alive_time(
         await trio.testing.wait_all_tasks_blocked()
         mock_clock.jump(60)
     await room.wait_ended()
+
+
+async def test_peers_that_send_mutations_change_nothing_for_the_others(daemon: Loopback) -> None:
+    good = await open_peer(daemon)
+    await good.set(keep_alive_secs=60)
+    await daemon.settings.wait_changed(Settings())
+    source = SettingsDocument.create(client_actor())
+    source.update({"theme": "dark", "uv.default_packages": ["numpy"]})
+    valid = source.generate_sync(source.new_peer())
+    assert valid is not None
+    chances = random.Random(7)
+    for _ in range(60):
+        bad = SettingsPeer(daemon.connect_raw())
+        await bad.stream.send_all(bad.connection.open(handshake.SettingsSync()))
+        data = bytearray(valid)
+        for _ in range(chances.randint(1, 4)):
+            data[chances.randrange(len(data))] = chances.randrange(256)
+        with contextlib.suppress(trio.BrokenResourceError):
+            for cut in (len(data), chances.randrange(1, len(data))):
+                message = events.SyncMessage(bytes(data[:cut]))
+                await bad.stream.send_all(bad.connection.send(message))
+        await trio.testing.wait_all_tasks_blocked()
+        await bad.stream.aclose()
+    await good.set(theme="light")
+    with trio.fail_after(20):
+        while daemon.settings.current.theme != "light":
+            await daemon.settings.wait_changed(daemon.settings.current)
+    assert daemon.settings.current.keep_alive_secs == 60

@@ -100,6 +100,7 @@ async def test_without_files_there_are_defaults_and_a_start_writes_nothing_but_t
 ) -> None:
     async with home.running() as store:
         assert store.current == Settings()
+        await until((home.folder / "settings.schema.json").exists)
     assert list(home.base.iterdir()) == []
     assert [file.name for file in home.folder.iterdir()] == ["settings.schema.json"]
 

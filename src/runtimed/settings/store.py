@@ -162,6 +162,7 @@ class SettingsStore:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._save_when_due)
+                await self._in_thread(self._files.write_schema)
                 await self._watch()
         finally:
             if self._schedule.due() < math.inf:
@@ -183,9 +184,7 @@ class SettingsStore:
 
         self._files = SettingsFiles(*self._paths)
         self._signature = self._files.signature()
-        loaded = self._files.load()
-        self._files.write_schema()
-        return loaded
+        return self._files.load()
 
     async def _watch(self) -> None:
         """Take in what people change in the settings file. Runs until cancelled."""
