@@ -13,6 +13,7 @@ import pytest
 from daemon_home import DaemonHome
 from notebook_samples import FORMATS, as_jupyter_writes, comparable, sample, upgraded
 from runtimed import Session
+from runtimed.errors import RuntimedError
 
 pytestmark = pytest.mark.real
 
@@ -88,3 +89,30 @@ def test_an_edit_changes_what_was_edited_and_nothing_else(
     session.save()
     notebook["cells"][3]["source"] = ["edited\n", "raw"]
     assert path.read_bytes() == as_jupyter_writes(notebook)
+
+
+def test_a_session_formats_what_it_saves_and_clones_it(
+    bare_daemon: Callable[..., DaemonHome],
+    open_session: Callable[..., Session],
+    tmp_path: Path,
+) -> None:
+    notebook = sample(4, 5)
+    path = tmp_path / "n.ipynb"
+    path.write_bytes(as_jupyter_writes(notebook))
+    home = bare_daemon()
+    session = open_session(home, path)
+    session.set_source("0", "x  =  {  'a':1};")
+    assert session.save(format_cells=True) == str(path)
+    assert session.get_cell("0").source == 'x = {"a": 1};'
+    copy = tmp_path / "copy.ipynb"
+    assert session.clone_notebook(tmp_path / "copy") == str(copy)
+    with pytest.raises(RuntimedError, match="exists already"):
+        session.clone_notebook(copy)
+    cloned = json.loads(copy.read_bytes())
+    saved = json.loads(path.read_bytes())
+    assert [cell["source"] for cell in cloned["cells"]] == [c["source"] for c in saved["cells"]]
+    assert cloned["cells"][0]["attachments"] == notebook["cells"][0]["attachments"]
+    assert not any(cell.get("outputs") for cell in cloned["cells"])
+    assert cloned["metadata"]["runt"]["env_id"] != notebook["metadata"]["runt"]["env_id"]
+    assert session.clone_notebook(copy, overwrite=True) == str(copy)
+    assert contents(open_session(home, copy))[2][2] == 'x = {"a": 1};'

@@ -16,7 +16,7 @@ from automerge.core import Document, ObjType, Transaction
 from runtimed.document.guarded import get, members
 from runtimed.document.json_mapping import OnMade, read_map, storable, write_map
 
-__all__ = ["Attachments", "attachment_blobs", "read_attachments", "write_attachments"]
+__all__ = ["Attachments", "read_attachments", "write_attachments"]
 
 #: Name -> MIME type -> content reference.
 Attachments = Mapping[str, Mapping[str, Mapping[str, Any]]]
@@ -44,16 +44,6 @@ def write_attachments(
             target = t.put_object(obj, name, ObjType.Map)
             made(target)
         _write_bundle(doc, t, target, bundle, made)
-
-
-def attachment_blobs(attachments: Attachments) -> set[str]:
-    """The hashes of all blobs that attachments refer to."""
-    return {
-        reference["blob"]
-        for bundle in attachments.values()
-        for reference in bundle.values()
-        if isinstance(reference.get("blob"), str)
-    }
 
 
 def _write_bundle(

@@ -6,19 +6,13 @@ files, kernels or connections: sync messages are bytes that come in and go out.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from automerge.core import ROOT, Document, ObjType, ScalarType, Transaction
 
 from runtimed.document import positions
-from runtimed.document.attachments import (
-    Attachments,
-    attachment_blobs,
-    read_attachments,
-    write_attachments,
-)
+from runtimed.document.attachments import Attachments, read_attachments, write_attachments
 from runtimed.document.cell_index import CellIndex, Touched
 from runtimed.document.cell_values import (
     CellSnapshot,
@@ -58,8 +52,6 @@ if TYPE_CHECKING:
     from automerge.core import Change  # known to the type stubs only
 
 __all__ = ["CellSnapshot", "NewCell", "NotebookDocument", "SyncPeer", "Touched"]
-
-_HASH = re.compile(r"[0-9a-fA-F]{64}")
 
 # Output lists kept in memory, so that setting a list with one more entry reads nothing.
 _REMEMBERED_OUTPUTS = 16
@@ -217,17 +209,6 @@ class NotebookDocument(SharedDocument):
     def attachments(self, cell_id: str) -> dict[str, dict[str, dict[str, Any]]]:
         """The attachments of a cell: content references by name and MIME type."""
         return read_attachments(self._doc, self._cell(cell_id))
-
-    def blobs_of(self, cell_id: str) -> set[str]:
-        """The hashes of the blobs that a cell names: manifests of outputs, attachments, assets.
-
-        What the manifests refer to in turn, `outputs.manifest.blob_references` tells.
-        """
-        cell = self._cell(cell_id)
-        outputs = read_strings(self._doc, part(self._doc, cell, "outputs", ObjType.List))
-        named = {*outputs, *read_assets(self._doc, cell).values()}
-        named |= attachment_blobs(read_attachments(self._doc, cell))
-        return {name.lower() for name in named if _HASH.fullmatch(name)}
 
     # Cells
 
