@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -85,7 +86,9 @@ class Home:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    monkeypatch.setattr("runtimed.settings.store._LOOK", 0.05)
+    monkeypatch.setattr("runtimed.settings.store._REST", 0.02)
     return Home(tmp_path)
 
 
@@ -292,6 +295,19 @@ async def test_a_folder_that_can_not_be_written_costs_the_file_and_nothing_else(
     assert home.mirror.read_text() == '{"theme": "light"}'
     async with home.running() as store:
         assert store.current == Settings(theme="light", keep_alive_secs=60)
+
+
+async def test_a_pipe_in_place_of_the_file_holds_nothing_up(
+    home: Home, caplog: pytest.LogCaptureFixture
+) -> None:
+    home.folder.mkdir(parents=True)
+    os.mkfifo(home.mirror)
+    async with home.running() as store:
+        peer = Peer(store)
+        peer.set("theme", "dark")
+        await until(home.document.exists)
+    assert "settings file can't be read" in caplog.text
+    assert home.mirror.is_fifo()
 
 
 async def test_a_disk_that_refuses_the_document_is_tried_again(

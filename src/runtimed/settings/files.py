@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,8 @@ class SettingsFiles:
         Raises: OSError.
         """
         try:
+            if not stat.S_ISREG(self.mirror.stat().st_mode):  # reading a pipe would wait for ever
+                raise OSError("no regular file")
             return self.mirror.read_bytes()
         except FileNotFoundError:
             return None
