@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import orjson
 import pytest
 import trio
 
@@ -243,3 +245,23 @@ async def test_a_stock_peer_that_knows_none_of_this_is_told_nothing_new(
             }
             assert not names & {"Comm", "CommSync", "InputRequest", "InputDone"}
             await peer.ask(requests.LeaveNotebook(stop_kernel=True))
+
+
+def test_saved_notebooks_hold_the_widgets_as_ipywidgets_would_embed_them(
+    session_factory: Callable[..., Session], tmp_path: Path
+) -> None:
+    session = session_factory()
+    assert session.run(WIDGETS).success
+    assert session.run(CAPTURE).success
+    embedded = session.run(
+        "import json; from ipywidgets.embed import dependency_state\n"
+        "print(json.dumps(dependency_state(box, drop_defaults=False)))"
+    )
+    saved = orjson.loads(Path(session.save(tmp_path / "w.ipynb")).read_bytes())
+    states = saved["metadata"]["widgets"]["application/vnd.jupyter.widget-state+json"]["state"]
+    expected = orjson.loads(embedded.stdout)
+    assert len(expected) > 8
+    assert {model_id: states[model_id] for model_id in expected} == expected
+    # And what the Output widget shows, which embedding alone does not look for.
+    names = [state["model_name"] for m, state in states.items() if m not in expected]
+    assert sorted(names) == ["HTMLModel", "HTMLStyleModel", "LayoutModel"]

@@ -243,11 +243,14 @@ class Comms:
             for comm in self._comms.values()
         ]
 
-    def snapshots(self) -> list[CommSnapshot]:
-        """The open comms for a newcomer, oldest first, binary values taken out of their state."""
+    def snapshots(self, *, to_newcomer: bool = True) -> list[CommSnapshot]:
+        """The open comms, oldest first, binary values taken out of their state.
+
+        A newcomer is somebody who will hear what is said from now on.
+        """
         snapshots = []
         for comm in self._comms.values():
-            state, paths, buffers = take_buffers(comm.whole_state(to_newcomer=True))
+            state, paths, buffers = take_buffers(comm.whole_state(to_newcomer=to_newcomer))
             snapshots.append(
                 CommSnapshot(
                     comm.comm_id,

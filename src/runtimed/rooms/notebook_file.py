@@ -17,6 +17,7 @@ import attrs
 
 from runtimed.document.ipynb import NotebookFile, SavedCell, parse_notebook, render_notebook
 from runtimed.document.notebook import CellSnapshot, NewCell
+from runtimed.document.widget_state import with_widgets
 from runtimed.errors import NotebookUnreadable, RuntimedError, SaveRefused
 from runtimed.outputs.attachments import build_attachments, resolve_attachments
 from runtimed.outputs.json_text import compact_json, parse_json
@@ -27,6 +28,7 @@ from runtimed.outputs.manifest import (
     build_manifest,
     resolve_manifest,
 )
+from runtimed.protocol.structures import CommSnapshot
 
 __all__ = [
     "LoadedNotebook",
@@ -137,6 +139,7 @@ def write_notebook(
     snapshot: dict[str, Any] | None,
     read_blob: ReadBlob,
     base: Path | None,
+    widgets: Sequence[CommSnapshot] = (),
 ) -> str:
     """Write a notebook beside its target and rename it; the SHA-256 of what was written.
 
@@ -145,7 +148,7 @@ def write_notebook(
 
     Raises: SaveRefused, OSError. Nothing has been written then.
     """
-    data = render_cells(cells, snapshot, read_blob, read_base(base))
+    data = render_cells(cells, snapshot, read_blob, read_base(base), widgets)
     replace_file(target, data)
     return hashlib.sha256(data).hexdigest()
 
@@ -155,8 +158,9 @@ def render_cells(
     snapshot: Mapping[str, Any] | None,
     read_blob: ReadBlob,
     base: Mapping[str, Any] | None,
+    widgets: Sequence[CommSnapshot] = (),
 ) -> bytes:
-    """The bytes of a notebook file, all blobs in place.
+    """The bytes of a notebook file, all blobs in place. `widgets` are those that live now.
 
     Raises: SaveRefused if one of them is gone.
     """
@@ -172,7 +176,7 @@ def render_cells(
         )
         for cell in cells
     ]
-    return render_notebook(saved, snapshot, base)
+    return render_notebook(saved, snapshot, with_widgets(base, saved, widgets))
 
 
 def notebook_target(path: Path, what: str) -> Path:

@@ -39,7 +39,6 @@ from runtimed.rooms.kernel_slot import KernelSlot
 from runtimed.rooms.notebook_file import LoadedNotebook, notebook_target, write_notebook
 from runtimed.rooms.peer import Peer
 from runtimed.rooms.presence import RoomPresence
-from runtimed.rooms.widgets import sync_messages
 
 __all__ = ["Room", "RoomConfig"]
 
@@ -111,7 +110,7 @@ class Room:
         """Add a peer. Synchronous, so that a room just found can't end in between."""
         peer = Peer(self.document.new_peer())
         if len(self.runner.widgets.comms):
-            peer.post_first(self._comm_frames())
+            peer.post_first(self.runner.widgets.frames())
         self.peers.add(peer)
         self._joined.set()
         return peer
@@ -183,18 +182,13 @@ class Room:
             if peer is not but:
                 peer.post_comm(frame)
 
-    def _comm_frames(self) -> list[bytes]:
-        """The widgets as they are."""
-        snapshots = self.runner.widgets.comms.snapshots()
-        return [encode_broadcast(message) for message in sync_messages(snapshots)]
-
     def take_comms(self, peer: Peer) -> list[bytes]:
         """What a peer gets that was too far behind for single messages about widgets.
 
         It goes behind whatever else waits for the peer, all of which is older.
         """
         peer.comms_behind = False
-        return self._comm_frames()
+        return self.runner.widgets.frames()
 
     def tell(self, peer_ids: Iterable[str], message: broadcasts.NotebookBroadcast) -> None:
         """Put a message in the outboxes of some peers."""
@@ -339,9 +333,10 @@ class Room:
         snapshot = self.document.metadata_snapshot()
         base = target if target == self.path or self.path is None else self.path
         read_blob = self._blobs.reader()
+        widgets = self.runner.widgets.comms.snapshots(to_newcomer=False)
 
         def write() -> str:
-            return write_notebook(target, cells, snapshot, read_blob, base)
+            return write_notebook(target, cells, snapshot, read_blob, base, widgets)
 
         try:
             digest = await trio.to_thread.run_sync(write, limiter=self._disk)

@@ -19,10 +19,11 @@ from runtimed.kernels.kernel import Kernel
 from runtimed.messages.comms import COMM_MESSAGES, Comms
 from runtimed.messages.wire import Message
 from runtimed.protocol import broadcasts
+from runtimed.protocol.connection import encode_broadcast
 from runtimed.protocol.structures import CommSnapshot
 from runtimed.rooms.peer import Peer
 
-__all__ = ["Widgets", "sync_messages"]
+__all__ = ["CommPeers", "Widgets"]
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +73,10 @@ class Widgets:
         if len(self.comms):
             self.comms.clear()
             self._room.broadcast_comm(broadcasts.CommSync(comms=[]))
+
+    def frames(self) -> list[bytes]:
+        """The widgets as they are, for a peer that knows nothing of them."""
+        return [encode_broadcast(message) for message in _sync_messages(self.comms.snapshots())]
 
     # ------------------------------------------------------------------ what the kernel says
 
@@ -179,7 +184,7 @@ def _checked(message: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]
     return message["header"], content, [bytes(buffer) for buffer in buffers]
 
 
-def sync_messages(snapshots: list[CommSnapshot]) -> list[broadcasts.CommSync]:
+def _sync_messages(snapshots: list[CommSnapshot]) -> list[broadcasts.CommSync]:
     """What brings a peer up to date: one message, or several where one would be too large."""
     messages: list[broadcasts.CommSync] = []
     batch: list[CommSnapshot] = []
