@@ -207,6 +207,9 @@ class _EmptyPool:
     def status(self) -> Any:
         return SimpleNamespace(available=0, warming=0, target=0, error=None)
 
+    def take_nowait(self) -> Any:
+        return None
+
     def discard(self, environment: Any) -> bool:
         return False
 

@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 #: Requests of one peer that wait for their turn; when full, the peer is not read any further.
 _REQUESTS = 256
 
+#: Seconds to write what waits for a peer that has broken the protocol.
+_LAST_WRITE = 1.0
+
 
 async def serve_notebook(link: Link, hello: Any, rooms: Rooms, greeting: Greeting) -> None:
     """Serve one peer of a room. Returns when the peer has left or the room was closed."""
@@ -80,7 +83,11 @@ async def _serve_peer(link: Link, room: Room, peer: Peer) -> None:
         except RemoteProtocolError as error:
             log.warning("peer dropped notebook=%s reason=%s", room.notebook_id, error)
             fault = error
-        connection.cancel_scope.cancel()
+        if fault is None:
+            connection.cancel_scope.cancel()
+        else:  # the writer ends once it has written what waits, so that last words can follow
+            peer.dismiss(str(fault))
+            connection.cancel_scope.deadline = trio.current_time() + _LAST_WRITE
     if fault is not None:  # only now: the writer may have been in the middle of something
         await link.say_farewell(fault)
 
