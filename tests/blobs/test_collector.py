@@ -107,6 +107,25 @@ async def test_a_look_that_fails_removes_nothing_and_is_said(
     assert "no blobs collected, looking failed: " in caplog.text
 
 
+@pytest.mark.real
+async def test_a_manifest_that_can_not_be_read_removes_nothing(
+    store: BlobStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = await put(store, output("x"))
+
+    async def refuse(blob_hash: str) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    live = Notebooks()
+    live.later = {output("x").hash}
+    collector = BlobCollector(store, tmp_path / "none", tmp_path / "marks", live, grace=0.0)
+    store.load = refuse  # type: ignore[method-assign]
+    with trio.fail_after(60):
+        await collector.collect()
+    assert there(store) == names
+    assert "no blobs collected, one can't be read: " in caplog.text
+
+
 async def test_what_was_put_since_waits_or_is_being_read_is_not_removed(store: BlobStore) -> None:
     hashes = {}
     for what in ("old", "young", "read", "again"):

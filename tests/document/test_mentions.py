@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import pytest
 from automerge.core import ROOT, Document, ObjType, ScalarType
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runtimed.document import guarded, mentions
 from runtimed.document.actors import daemon_actor
 from runtimed.document.mentions import mentioned_in_document, mentioned_in_text
 from runtimed.document.notebook import NewCell, NotebookDocument
@@ -45,6 +47,27 @@ def test_what_was_deleted_is_not_mentioned_any_more() -> None:
     document.set_outputs("c", [name("new")])
     document.delete_cell("d")
     assert mentioned_in_document(document.save()) == {name("new")}
+
+
+def test_a_document_that_breaks_during_the_walk_is_walked_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class PanicException(BaseException):
+        pass
+
+    def members(doc: Document, obj: bytes) -> Any:
+        if doc is first and obj != ROOT:
+            document._recover()
+            raise PanicException("poisoned lock")
+        return guarded.members(doc, obj)
+
+    document = NotebookDocument.create("n", daemon_actor())
+    document.load_cells([NewCell("c", outputs=(name("c"),))])
+    document.save()
+    first = document._doc
+    monkeypatch.setattr(mentions, "members", members)
+    assert set().union(*document.mentions()) == {name("c")}
+    assert document._doc is not first
 
 
 def test_the_schema_of_a_document_does_not_matter() -> None:

@@ -73,7 +73,11 @@ class BlobCollector:
             return
         self._put_count, self._next_due = put_count, found["next_due"]
         put_before = time.time() - self._grace
-        garbage = await self._still_garbage(found["garbage"])
+        try:
+            garbage = await self._still_garbage(found["garbage"])
+        except OSError as error:
+            log.error("no blobs collected, one can't be read: %s", error)
+            return
         removed, size = await self._store.remove(garbage, put_before)
         log.info(
             "blobs collected removed=%d bytes=%d blobs=%d documents=%d read=%d seconds=%.2f",
@@ -86,7 +90,10 @@ class BlobCollector:
         )
 
     async def _still_garbage(self, names: Sequence[str]) -> Sequence[str]:
-        """Less what an open notebook has come to mention meanwhile, and what that leads to."""
+        """Less what an open notebook has come to mention meanwhile, and what that leads to.
+
+        Raises: OSError if a manifest can't be read.
+        """
         if not names:
             return names
         garbage = set(names)

@@ -163,7 +163,15 @@ class SharedDocument:
 
     def mentions(self) -> Iterator[set[str]]:
         """The names of blobs in the document, a little at a time; edits in between do no harm."""
-        return document_mentions(self._doc)
+        while True:
+            document = self._doc
+            try:
+                yield from document_mentions(document)
+            except BaseException as error:
+                if document is self._doc or not is_panic(error):
+                    raise
+                continue  # what a peer sent has broken it, and `_recover` has made another
+            return
 
     # Editing
 

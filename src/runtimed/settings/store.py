@@ -259,7 +259,7 @@ class SettingsStore:
                 await self._in_thread(
                     self._files.write_document, self._document.save(), dict(self._seen)
                 )
-            except OSError as error:
+            except (OSError, RuntimedError) as error:
                 if not self._refused:
                     log.error("settings not saved path=%s error=%s", self._files.document, error)
                 self._refused = True
