@@ -80,14 +80,19 @@ def is_clean(session: AsyncSession, listeners: int) -> bool:
     return not link._pending and len(link._listeners) == listeners
 
 
-async def use(session: AsyncSession, cell_id: str, number: int) -> None:
+def listeners_of(session: AsyncSession) -> int:
+    assert session._link is not None
+    return len(session._link._listeners)
+
+
+async def use(session: AsyncSession, cell_id: str, number: int, listeners: int) -> None:
     await session.set_cell_type(cell_id, "code")
     await session.set_source(cell_id, f"say {number}")
     assert (await session.execute_cell(cell_id, 10)).stdout == f"{number}\n"
     assert (await session.get_cell(cell_id)).execution_count is not None
     with suppress(TimeoutError, asyncio.TimeoutError):
-        await asyncio.wait_for(until(lambda: is_clean(session, 1)), 5)
-    assert is_clean(session, 1), (session._link._pending, session._link._listeners)  # type: ignore[union-attr]
+        await asyncio.wait_for(until(lambda: is_clean(session, listeners)), 5)
+    assert is_clean(session, listeners), (session._link._pending, session._link._listeners)  # type: ignore[union-attr]
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -114,10 +119,11 @@ def test_a_task_of_asyncio_may_be_cancelled_at_every_step(daemon: FakeDaemon, na
         async with AsyncSession("n") as session:
             await session.start_kernel()
             cell_id = await session.create_cell("say x")
-            await use(session, cell_id, 0)
+            listeners = listeners_of(session)
+            await use(session, cell_id, 0, listeners)
             for n in range(100):
                 fired = await cancelled_at(n, call(session, cell_id))
-                await use(session, cell_id, n)
+                await use(session, cell_id, n, listeners)
                 if not fired:
                     return
             raise AssertionError("the call never gets through")
