@@ -15,7 +15,7 @@ are tested.
 | W10 eviction timers, orphan rooms | `rooms/test_rooms` (leaving, rejoining and leaving; joining and leaving at once; shutdown_notebook) |
 | W11 a path joined by id shadows the file | `test_w11` |
 | W12 presence of the kernel | `daemon/test_presence_channel`, `rooms/test_presence_machine` |
-| W13 widget state | with the comms of a room |
+| W13 widget state | `rooms/test_room_widgets`, `messages/test_comms` |
 | errors that close without a word | `daemon/test_bad_peers`, `daemon/test_mutated_messages` |
 | pool subscribers never read | `daemon/test_bad_peers` (a faulty subscriber) |
 | unsaved edits of a file lost | `integration/test_ends` (unsaved edits of a file survive the daemon) |

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtimed.client.presence import Announcer, RemotePeers
@@ -72,6 +72,7 @@ def test_only_the_latest_place_is_said_and_once() -> None:
 lines = st.text(st.sampled_from("ab\u00e9\U0001f600\n"), max_size=12)
 
 
+@settings(deadline=None)
 @given(lines, st.lists(lines, max_size=6))
 def test_a_cursor_follows_text_to_its_end_in_characters(source: str, added: list[str]) -> None:
     cells = Cells(c=source)

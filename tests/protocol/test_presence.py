@@ -7,7 +7,7 @@ from typing import Any
 
 import cbor2
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtimed.errors import LocalProtocolError, RemoteProtocolError
@@ -77,11 +77,13 @@ def test_the_published_vectors_hold_in_both_directions(data: str, body: Presence
     assert decode(bytes.fromhex(data)) == body
 
 
+@settings(deadline=None)
 @given(bodies)
 def test_a_body_is_read_as_it_was_written(body: PresenceBody) -> None:
     assert decode(encode(body)) == body
 
 
+@settings(deadline=None)
 @given(bodies, st.integers(0, 2**32))
 def test_a_body_is_read_in_every_other_encoding_of_the_same(body: PresenceBody, seed: int) -> None:
     assert decode(reencoded(cbor2.loads(encode(body)), random.Random(seed))) == body
@@ -181,6 +183,7 @@ def test_what_is_no_presence_is_refused(body: bytes) -> None:
         decode(body)
 
 
+@settings(deadline=None)
 @given(bodies, st.data())
 def test_a_damaged_body_is_refused_or_read_as_something_else(
     body: PresenceBody, data: st.DataObject
@@ -209,6 +212,7 @@ def test_what_can_not_be_written_is_refused_before_it_is_sent() -> None:
         encode(Update("p", Cursor("\ud800", 0, 0)))
 
 
+@settings(deadline=None)
 @given(st.lists(peer_states, max_size=5))
 def test_the_size_of_a_snapshot_is_known_before_it_is_made(states: list[PeerState]) -> None:
     assert snapshot_size(states) == len(encode(Snapshot("daemon", states)))
@@ -244,6 +248,7 @@ def test_labels_are_cleaned(given: str | None, shown: str) -> None:
     assert clean_label(given) == shown
 
 
+@settings(deadline=None)
 @given(st.text(max_size=90))
 def test_a_clean_label_is_short_visible_and_stays_as_it_is(label: str) -> None:
     cleaned = clean_label(label)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtimed.protocol.presence import (
@@ -131,6 +131,7 @@ said = st.tuples(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(said, max_size=120))
 def test_snapshots_tell_everything_in_bodies_that_fit(
     updates: list[tuple[int, ChannelData, str | None]],

@@ -159,6 +159,7 @@ _CHANNELS: Mapping[str, type[ChannelData]] = {
     snake_case(cls.__name__): cls for cls in (Cursor, Selection, KernelState, Custom)
 }
 _NAMES: Mapping[type[ChannelData], str] = {cls: name for name, cls in _CHANNELS.items()}
+_FIELDS = {cls: tuple(field.name for field in attrs.fields(cls)) for cls in _NAMES}
 
 
 def channel_of(data: ChannelData) -> str:
@@ -240,8 +241,8 @@ def _encode_update(update: Update) -> bytes:
     if update.label is not None:
         raw["peer_label"] = update.label
     raw |= _channel_map(update.data)
-    pairs = b"".join(cbor2.dumps(key) + cbor2.dumps(value) for key, value in raw.items())
-    return b"\xbf" + pairs + b"\xff"
+    # So small a map has its length in its first byte, which is all that differs.
+    return b"\xbf" + cbor2.dumps(raw)[1:] + b"\xff"
 
 
 def _peer_map(peer: PeerState) -> dict[str, Any]:
@@ -252,7 +253,7 @@ def _peer_map(peer: PeerState) -> dict[str, Any]:
 def _channel_map(data: ChannelData) -> dict[str, Any]:
     if isinstance(data, Custom):
         return {"channel": "custom", "data": list(data.data)}
-    fields = {field.name: getattr(data, field.name) for field in attrs.fields(type(data))}
+    fields = {name: getattr(data, name) for name in _FIELDS[type(data)]}
     return {"channel": channel_of(data), "data": fields}
 
 
