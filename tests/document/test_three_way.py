@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtimed.document.actors import client_actor, daemon_actor
-from runtimed.document.notebook import NewCell, NotebookDocument
+from runtimed.document.notebook import NotebookDocument
 from runtimed.document.three_way import CellState, NotebookState, merge_into
 
 SNAPSHOT = {
@@ -21,10 +21,7 @@ SNAPSHOT = {
 
 def document_of(state: NotebookState) -> NotebookDocument:
     document = NotebookDocument.create("nb", daemon_actor())
-    document.load_cells(
-        NewCell(c.id, c.cell_type, c.source, c.execution_count, c.outputs, dict(c.metadata))
-        for c in state.cells
-    )
+    document.load_cells(cell.new_cell() for cell in state.cells)
     if state.snapshot is not None:
         document.set_metadata_snapshot(state.snapshot)
     return document
@@ -58,6 +55,15 @@ cells = st.builds(
     execution_count=st.none() | st.integers(1, 3),
     outputs=st.lists(st.sampled_from(["1" * 64, "2" * 64, "{}"]), max_size=2).map(tuple),
     metadata=st.dictionaries(st.sampled_from(["tags", "jupyter"]), json_values, max_size=2),
+)
+references = st.sampled_from([{"inline": "x"}, {"inline": "y"}, {"blob": "1" * 64, "size": 9}])
+bundles = st.dictionaries(
+    st.sampled_from(["image/png", "text/plain"]), references, min_size=1, max_size=2
+)
+cells = st.builds(
+    attrs.evolve,
+    cells,
+    attachments=st.just({}) | st.dictionaries(st.sampled_from(["a", "b"]), bundles, max_size=2),
 )
 snapshots = st.builds(
     lambda name, packages: {
@@ -270,6 +276,24 @@ def test_a_metadata_snapshot_merges_by_leaf_and_its_packages_like_a_set() -> Non
     assert document.metadata_snapshot() == {
         "kernelspec": {"name": "other", "display_name": "Other"},
         "runt": {"schema_version": "1", "uv": {"dependencies": ["scipy", "pandas"]}},
+    }
+
+
+def test_attachments_merge_by_name_and_type_and_no_reference_is_mixed() -> None:
+    def with_attachments(**attachments: Any) -> NotebookState:
+        return state(cell("a", cell_type="markdown", attachments=attachments))
+
+    small: Any = {"image/png": {"inline": "x"}}
+    large: Any = {"image/png": {"blob": "1" * 64, "size": 9}}
+    base = with_attachments(kept=small, both=small, removed=small)
+    document = document_of(base)
+    document.set_attachments("a", {"kept": small, "both": large, "removed": small, "ours": small})
+    merge_into(document, base, with_attachments(kept=small, both=small, theirs=large))
+    assert document.attachments("a") == {
+        "kept": small,
+        "both": large,
+        "ours": small,
+        "theirs": large,
     }
 
 

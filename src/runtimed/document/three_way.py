@@ -13,9 +13,10 @@ from typing import Any
 
 import attrs
 
+from runtimed.document.attachments import Attachments
 from runtimed.document.json_mapping import same
 from runtimed.document.json_merge import merge_objects
-from runtimed.document.notebook import NewCell, NotebookDocument, Touched
+from runtimed.document.notebook import CellSnapshot, NewCell, NotebookDocument, Touched
 from runtimed.document.text_merge import merge_texts
 
 __all__ = ["CellState", "NotebookState", "merge_into"]
@@ -23,7 +24,7 @@ __all__ = ["CellState", "NotebookState", "merge_into"]
 
 @attrs.frozen
 class CellState:
-    """A cell's content. `outputs` are entries as the document has them."""
+    """A cell's content. `outputs` and `attachments` are as in the document: entries, references."""
 
     id: str
     cell_type: str = "code"
@@ -31,6 +32,31 @@ class CellState:
     execution_count: int | None = None
     outputs: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = attrs.field(factory=dict)
+    attachments: dict[str, dict[str, dict[str, Any]]] = attrs.field(factory=dict)
+
+    @classmethod
+    def of(cls, cell: CellSnapshot | NewCell) -> CellState:
+        return cls(
+            id=cell.id,
+            cell_type=cell.cell_type,
+            source=cell.source,
+            execution_count=cell.execution_count,
+            outputs=tuple(cell.outputs),
+            metadata=cell.metadata,
+            attachments=cell.attachments,
+        )
+
+    def new_cell(self) -> NewCell:
+        """The cell as one to be added to a document."""
+        return NewCell(
+            id=self.id,
+            cell_type=self.cell_type,
+            source=self.source,
+            execution_count=self.execution_count,
+            outputs=self.outputs,
+            metadata=dict(self.metadata),
+            attachments=self.attachments,
+        )
 
 
 @attrs.frozen(slots=False)
@@ -48,17 +74,7 @@ class NotebookState:
     def of(cls, document: NotebookDocument) -> NotebookState:
         """The state of a document as it is now."""
         return cls(
-            cells=tuple(
-                CellState(
-                    id=cell.id,
-                    cell_type=cell.cell_type,
-                    source=cell.source,
-                    execution_count=cell.execution_count,
-                    outputs=cell.outputs,
-                    metadata=cell.metadata,
-                )
-                for cell in document.cells()
-            ),
+            cells=tuple(map(CellState.of, document.cells())),
             snapshot=document.metadata_snapshot(),
             raw_metadata=document.raw_metadata_strings(),
         )
@@ -111,7 +127,7 @@ def merge_into(
                 if _differs(old, cell) and _merge_cell(document, old, cell, cell.id in running):
                     changed.add(cell.id)
             elif old is None or _edited(old, cell):
-                _insert(document, cell, before)
+                document.insert_new_cell(cell.new_cell(), before)
                 changed.add(cell.id)
                 ordered = True
             else:
@@ -123,7 +139,12 @@ def merge_into(
 
 def _edited(a: CellState, b: CellState) -> bool:
     """Whether the content differs. Outputs aren't edits."""
-    return a.source != b.source or a.cell_type != b.cell_type or not same(a.metadata, b.metadata)
+    return (
+        a.source != b.source
+        or a.cell_type != b.cell_type
+        or not same(a.metadata, b.metadata)
+        or a.attachments != b.attachments
+    )
 
 
 def _edited_in(document: NotebookDocument, base: CellState) -> bool:
@@ -131,6 +152,7 @@ def _edited_in(document: NotebookDocument, base: CellState) -> bool:
         document.source(base.id) != base.source
         or document.cell_type(base.id) != base.cell_type
         or not same(document.cell_metadata(base.id), base.metadata)
+        or document.attachments(base.id) != base.attachments
     )
 
 
@@ -140,21 +162,6 @@ def _differs(a: CellState | None, b: CellState) -> bool:
         or _edited(a, b)
         or a.execution_count != b.execution_count
         or a.outputs != b.outputs
-    )
-
-
-def _insert(document: NotebookDocument, cell: CellState, before: str | None) -> None:
-    """Insert a cell behind the one that is before it."""
-    document.insert_new_cell(
-        NewCell(
-            id=cell.id,
-            cell_type=cell.cell_type,
-            source=cell.source,
-            execution_count=cell.execution_count,
-            outputs=cell.outputs,
-            metadata=dict(cell.metadata),
-        ),
-        before,
     )
 
 
@@ -188,7 +195,27 @@ def _merge_cell(
     if not same(merged_metadata, metadata):
         document.set_cell_metadata(cell_id, merged_metadata)
         changed = True
+    attachments = document.attachments(cell_id)
+    merged_attachments = _merged_attachments(
+        {} if base is None else base.attachments, attachments, theirs.attachments
+    )
+    if merged_attachments != attachments:
+        document.set_attachments(cell_id, merged_attachments)
+        changed = True
     return changed
+
+
+def _merged_attachments(
+    base: Attachments, ours: Attachments, theirs: Attachments
+) -> dict[str, dict[str, Any]]:
+    """Merge by name and type; a reference is never mixed from two."""
+    merged = {}
+    for name in [*ours, *(name for name in theirs if name not in ours)]:
+        sides = [side.get(name, {}) for side in (base, ours, theirs)]
+        bundle = merge_objects(*sides, leaves={key for side in sides for key in side})
+        if bundle:
+            merged[name] = bundle
+    return merged
 
 
 def _merge_outputs(document: NotebookDocument, base: CellState, theirs: CellState) -> bool:
