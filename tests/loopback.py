@@ -255,7 +255,11 @@ class Loopback:
 
 @asynccontextmanager
 async def open_loopback(
-    folder: Path, keep_alive: float | None = 30.0, history: HistoryBounds | None = None
+    folder: Path,
+    keep_alive: float | None = 30.0,
+    history: HistoryBounds | None = None,
+    *,
+    autosave: bool = True,
 ) -> AsyncIterator[Loopback]:
     """Services and edges over one folder. On leaving, everything ends in the daemon's order."""
     store = BlobStore(folder / "blobs")
@@ -265,7 +269,7 @@ async def open_loopback(
         folder / "documents",
         folder / "notebooks",
         keep_alive,
-        lambda: settings.current,
+        lambda: attrs.evolve(settings.current, autosave=autosave),
         history or HistoryBounds(),
     )
     rooms = Rooms(config, store, kernels)

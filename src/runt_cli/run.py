@@ -102,10 +102,10 @@ async def _run(
 
     from runt_cli import run_report
     from runt_cli.running import run_cells
-    from runtimed import AsyncSession
+    from runtimed.client.async_session import open_without_autosave
 
     began = time.monotonic()
-    async with await AsyncSession.open_notebook(str(path), peer_label="runt") as session:
+    async with await open_without_autosave(str(path), peer_label="runt") as session:
         watcher.note("Starting the kernel")
         before_start = time.monotonic()
         await session.start_kernel(kernel_type=kernel, env_source=env)

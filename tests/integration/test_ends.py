@@ -202,30 +202,6 @@ def _documents(home: DaemonHome, count: int) -> list[Path]:
     return list(home.paths.documents.glob("*.automerge"))
 
 
-def test_unsaved_edits_of_a_file_survive_a_restart_until_the_file_changes(
-    bare_daemon: MakeDaemon, open_session: OpenSession
-) -> None:
-    home = bare_daemon()
-    path = home.home / "n.ipynb"
-    session = open_session(home, path)
-    session.create_cell("saved")
-    session.save()
-    session.create_cell("unsaved")
-    session.close()
-    home.restart()
-    session = open_session(home, path)
-    assert [cell.source for cell in session.get_cells()] == ["", "saved", "unsaved"]
-    session.close()
-    home.stop()
-    content = orjson.loads(path.read_bytes())
-    content["cells"][1]["source"] = "changed outside"
-    path.write_bytes(orjson.dumps(content))
-    home.start()
-    session = open_session(home, path)
-    assert [cell.source for cell in session.get_cells()] == ["", "changed outside"]
-    assert [p for p in home.paths.documents.iterdir() if "unsaved" in p.name]
-
-
 def test_a_room_and_its_kernel_are_gone_after_the_keep_alive(
     kernel_daemon: MakeDaemon, open_session: OpenSession
 ) -> None:

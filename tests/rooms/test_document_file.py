@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from runtimed.document.actors import daemon_actor
 from runtimed.document.fresh_copy import fresh_copy
 from runtimed.document.notebook import NotebookDocument
+from runtimed.document.three_way import CellState, NotebookState
 from runtimed.errors import DocumentTooNew, RuntimedError
-from runtimed.rooms.document_file import DocumentFile, SavedState, SaveSchedule
+from runtimed.rooms.document_file import DocumentFile, SaveSchedule
+from runtimed.rooms.file_version import FileVersion, SavedState
 
 
 def test_nothing_is_due_while_nothing_has_changed() -> None:
@@ -126,11 +128,19 @@ async def test_a_failed_save_loses_nothing(tmp_path: Path) -> None:
 
 
 async def test_the_saved_state_is_remembered(tmp_path: Path) -> None:
-    state = SavedState("nb", digest="ab", heads=("cd",))
-    await open_file(tmp_path).save_state(state)
-    assert await open_file(tmp_path).load_state() == state
-    (tmp_path / "x").mkdir()
-    assert await open_file(tmp_path / "x").load_state() == SavedState("nb")
+    file = open_file(tmp_path)
+    assert await file.load_state() == SavedState("nb")
+    cell = CellState("a", "code", "x = 1", 3, ("1" * 64,), {"tags": ["t"]}, {"a": {}})
+    state = NotebookState((cell,), {"runt": {"schema_version": "1"}}, {"runtime": "python"})
+    newest, older = (
+        FileVersion(digest, (digest,), state, {"a": "digest"}) for digest in ("new", "old")
+    )
+    await trio.to_thread.run_sync(file.write_state, SavedState("nb", (older,), newest))
+    found = await file.load_state()
+    assert found.seen("old").versions == (older,)
+    assert found.seen("new").versions == (newest, older)
+    next(tmp_path.glob("*.json")).write_text("[}")
+    assert await file.load_state() == SavedState("nb")
 
 
 async def test_a_file_that_vanished_is_written_anew(tmp_path: Path) -> None:

@@ -35,4 +35,4 @@ def test_what_no_blob_can_hold_is_named(tmp_path: Path) -> None:
 def test_an_output_of_an_unknown_type_is_kept_exactly(tmp_path: Path) -> None:
     output = {"output_type": "new", "huge": 2**80, "text": ["a", "b"]}
     path = write(tmp_path / "a.ipynb", cell_type="code", execution_count=None, outputs=[output])
-    assert json.loads(read_notebook(path).cells[0].outputs[0]) == output
+    assert json.loads(read_notebook(path).version.state.cells[0].outputs[0]) == output

@@ -505,39 +505,9 @@ async def test_an_untitled_notebook_comes_back_with_its_cells(tmp_path: Path) ->
         assert peer.replica.document.source("mine") == "kept"
 
 
-async def test_unsaved_edits_of_a_file_survive_the_daemon(tmp_path: Path) -> None:
-    path = tmp_path / "n.ipynb"
-    path.write_bytes(notebook("a"))
-    before = path.read_bytes()
-    async with open_loopback(tmp_path) as daemon:
-        peer, _ = await open_file(daemon, path)
-        await add_cell(peer, "unsaved", "b")
-        assert daemon.listed()[str(path)].unsaved
-    async with open_loopback(tmp_path) as daemon:
-        peer, _ = await open_file(daemon, path)
-        assert peer.replica.document.cell_ids() == ["c0", "unsaved"]
-        assert daemon.listed()[str(path)].unsaved
-    assert path.read_bytes() == before
-
-
-async def test_a_file_that_changed_meanwhile_wins_and_the_edits_are_kept_aside(
+async def test_a_file_that_was_saved_and_changed_meanwhile_is_what_is_opened(
     tmp_path: Path,
 ) -> None:
-    path = tmp_path / "n.ipynb"
-    path.write_bytes(notebook("a"))
-    async with open_loopback(tmp_path) as daemon:
-        peer, _ = await open_file(daemon, path)
-        await add_cell(peer, "unsaved", "b")
-    path.write_bytes(notebook("changed", "outside"))
-    async with open_loopback(tmp_path) as daemon:
-        peer, _ = await open_file(daemon, path)
-        sources = [cell.source for cell in peer.replica.document.cells()]
-        assert sources == ["changed", "outside"]
-    kept = [file.name for file in (tmp_path / "documents").iterdir() if "unsaved" in file.name]
-    assert len(kept) == 1
-
-
-async def test_a_file_that_was_saved_and_changed_meanwhile_is_simply_read(tmp_path: Path) -> None:
     path = tmp_path / "n.ipynb"
     path.write_bytes(notebook("a"))
     async with open_loopback(tmp_path) as daemon:

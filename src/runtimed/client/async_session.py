@@ -30,7 +30,7 @@ from runtimed.client.streams import EventSubscription, ExecutionEventStream
 from runtimed.errors import RuntimedError
 from runtimed.protocol import handshake, requests, responses
 
-__all__ = ["AsyncSession"]
+__all__ = ["AsyncSession", "open_without_autosave"]
 
 
 class AsyncSession(Running, NotebookMetadata, PresenceCalls, CommCalls, InputAnswers):
@@ -81,7 +81,7 @@ class AsyncSession(Running, NotebookMetadata, PresenceCalls, CommCalls, InputAns
         self._notebook_id = self._info.notebook_id
         # Should this object connect again, it is to the notebook it has been given.
         if isinstance(hello, handshake.OpenNotebook):
-            self._hello = handshake.OpenNotebook(self._notebook_id)
+            self._hello = handshake.OpenNotebook(self._notebook_id, hello.autosave)
             self._project = self._notebook_id
         elif isinstance(hello, handshake.CreateNotebook):
             self._hello = handshake.CreateNotebook(
@@ -204,3 +204,16 @@ class AsyncSession(Running, NotebookMetadata, PresenceCalls, CommCalls, InputAns
 
 def _notebook_name(path: str) -> str:
     return path if path.endswith(".ipynb") else path + ".ipynb"
+
+
+def open_without_autosave(
+    path: str | os.PathLike[str], peer_label: str | None = None
+) -> Coroutine[object, None, AsyncSession]:
+    """As AsyncSession.open_notebook, for somebody who does not want the file written by itself.
+
+    That holds while nobody else is or was in the notebook who does.
+    """
+    target = absolute_path("path", path)
+    session = AsyncSession(target, as_optional_text("peer_label", peer_label))
+    session._hello = handshake.OpenNotebook(target, autosave=False)
+    return session._opened()

@@ -51,7 +51,9 @@ async def serve_notebook(link: Link, hello: Any, rooms: Rooms, greeting: Greetin
 async def _enter(hello: Any, rooms: Rooms, greeting: Greeting) -> tuple[Room, Peer, Any, bool]:
     """Find or make the room; the reply, and whether a first peer starts a kernel."""
     if isinstance(hello, handshake.OpenNotebook):
-        room, peer, count = await rooms.open_notebook(Path(hello.path))
+        room, peer, count = await rooms.open_notebook(
+            Path(hello.path), autosave=hello.autosave is not False
+        )
         reply: Any = greeting.connected(room.notebook_id, count, room.needs_trust_approval())
         return room, peer, reply, True
     if isinstance(hello, handshake.CreateNotebook):

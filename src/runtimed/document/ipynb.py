@@ -56,6 +56,7 @@ class FileCell:
     """A cell of a file. Texts are joined; `raw` is the cell as it is there, its `id` repaired.
 
     `attachments` are bundles (MIME type -> content) by name; what is no bundle is in `raw` only.
+    Without `has_id`, its id was made up here.
     """
 
     id: str
@@ -66,6 +67,7 @@ class FileCell:
     metadata: dict[str, Any]
     raw: dict[str, Any] = attrs.field(repr=False)
     attachments: dict[str, dict[str, Any]] = attrs.field(factory=dict)
+    has_id: bool = True
 
 
 @attrs.frozen
@@ -133,7 +135,7 @@ def parse_notebook(data: bytes, name: str) -> NotebookFile:
             raise NotebookUnreadable(f"{name}: cell {number} is not an object")
     ids = file_cell_ids([cell.get("id") for cell in cells])
     parsed = [
-        _parse_cell({**cell, "id": cell_id}, f"{name}: cell {number}")
+        _parse_cell({**cell, "id": cell_id}, f"{name}: cell {number}", bool(cell.get("id")))
         for number, (cell, cell_id) in enumerate(zip(cells, ids, strict=True), 1)
     ]
     minor = raw.get("nbformat_minor")
@@ -261,7 +263,7 @@ def _upgrade(raw: dict[str, Any], name: str) -> dict[str, Any]:
     return notebook
 
 
-def _parse_cell(raw: dict[str, Any], where: str) -> FileCell:
+def _parse_cell(raw: dict[str, Any], where: str, has_id: bool) -> FileCell:
     cell_type = raw.get("cell_type", "code")
     if not isinstance(cell_type, str):
         raise NotebookUnreadable(f"{where}: 'cell_type' is not a text")
@@ -290,6 +292,7 @@ def _parse_cell(raw: dict[str, Any], where: str) -> FileCell:
         metadata=_without(metadata or {}, _NOT_IN_CELL_METADATA),
         raw=raw,
         attachments=join_attachments(raw.get("attachments")),
+        has_id=has_id,
     )
 
 

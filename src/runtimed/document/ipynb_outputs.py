@@ -5,6 +5,7 @@ Files hold texts as lists of lines; in memory they are joined. Changes nothing i
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ __all__ = [
     "join_output",
     "joined",
     "merge_streams",
+    "outputs_digest",
     "same_attachments",
     "split_attachments",
     "split_output",
@@ -67,6 +69,13 @@ def chosen_outputs(outputs: Sequence[Mapping[str, Any]], before: Any) -> list[di
         if _essence(merge_streams(old)) == _essence(new):
             return old
     return new
+
+
+def outputs_digest(outputs: Iterable[Mapping[str, Any]]) -> str:
+    """A name for what a cell's outputs say. The same for those that `chosen_outputs` takes as the
+    same, so for what was written into a file and what is read from it."""
+    value = _essence(merge_streams([_complete(output) for output in outputs]))
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def _complete(output: Mapping[str, Any]) -> dict[str, Any]:

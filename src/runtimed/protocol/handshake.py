@@ -66,9 +66,13 @@ class PoolStateSubscribe(Bare):
 
 @attrs.frozen(eq=False, repr=False)
 class OpenNotebook(Wire):
-    """Open or create a notebook file; the daemon derives the room's id from the path."""
+    """Open or create a notebook file; the daemon derives the room's id from the path.
+
+    `autosave` false is an addition: this peer does not want the file written unasked.
+    """
 
     path: str
+    autosave: bool | None = None
 
 
 @attrs.frozen(eq=False, repr=False)

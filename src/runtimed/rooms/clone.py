@@ -13,7 +13,7 @@ import attrs
 from runtimed.document.ipynb_metadata import cloned_snapshot, metadata_snapshot, unsigned
 from runtimed.document.notebook import CellSnapshot
 from runtimed.errors import SaveRefused
-from runtimed.rooms.notebook_file import ReadBlob, read_base, render_cells, replace_file
+from runtimed.rooms.notebook_saving import ReadBlob, read_base, render_cells, replace_file
 
 __all__ = ["write_clone"]
 

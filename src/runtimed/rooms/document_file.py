@@ -11,10 +11,7 @@ import hashlib
 import logging
 import os
 from pathlib import Path
-from typing import Any
 
-import attrs
-import orjson
 import trio
 
 from runtimed.document.actors import daemon_actor
@@ -23,26 +20,14 @@ from runtimed.document.notebook import NotebookDocument
 from runtimed.document.save_schedule import SaveSchedule
 from runtimed.document.storage import split_chunks
 from runtimed.errors import DocumentTooNew, DocumentUnreadable, RuntimedError
+from runtimed.rooms.file_version import SavedState
 
-__all__ = ["DocumentFile", "SaveSchedule", "SavedState"]
+__all__ = ["DocumentFile", "SaveSchedule"]
 
 log = logging.getLogger(__name__)
 
 #: Appended bytes beyond which the file is rewritten compactly, unless the base is larger still.
 _COMPACT_AT = 256 * 1024
-
-
-@attrs.frozen
-class SavedState:
-    """What a room remembers about its .ipynb beside its document.
-
-    `digest` is the SHA-256 of the file as last read or written, None before that; `heads` are the
-    document's at that moment.
-    """
-
-    notebook_id: str
-    digest: str | None = None
-    heads: tuple[str, ...] = ()
 
 
 class DocumentFile:
@@ -160,19 +145,11 @@ class DocumentFile:
 
     async def load_state(self) -> SavedState:
         data = await trio.to_thread.run_sync(_read, self._state_path, limiter=self._limiter)
-        try:
-            value: Any = orjson.loads(data or b"{}")
-            return SavedState(
-                notebook_id=self._notebook_id,
-                digest=value.get("digest"),
-                heads=tuple(value.get("heads", ())),
-            )
-        except (ValueError, AttributeError, TypeError):
-            return SavedState(self._notebook_id)
+        return SavedState.from_bytes(self._notebook_id, data or b"")
 
-    async def save_state(self, state: SavedState) -> None:
-        data = orjson.dumps(attrs.asdict(state), option=orjson.OPT_INDENT_2)
-        await trio.to_thread.run_sync(_replace, self._state_path, data, limiter=self._limiter)
+    def write_state(self, state: SavedState) -> None:
+        """Write what is remembered of the .ipynb. Blocking: run it in a thread. Raises: OSError."""
+        _replace(self._state_path, state.to_bytes())
 
 
 def _read(path: Path) -> bytes | None:

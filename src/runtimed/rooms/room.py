@@ -9,36 +9,38 @@ from __future__ import annotations
 import logging
 import math
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import attrs
 import orjson
 import trio
 
 from runtimed.blobs.store import BlobStore
 from runtimed.document.actors import daemon_actor
 from runtimed.document.new_notebook import fill_new_notebook
-from runtimed.document.notebook import NewCell, NotebookDocument
+from runtimed.document.notebook import NotebookDocument, Touched
 from runtimed.document.settings_values import Settings
 from runtimed.errors import LocalProtocolError, RuntimedError, SaveRefused
 from runtimed.kernels.kernels import Kernels
-from runtimed.outputs.manifest import MANIFEST_MEDIA_TYPE
 from runtimed.protocol import broadcasts, pool
 from runtimed.protocol.connection import encode_broadcast
+from runtimed.protocol.structures import CommSnapshot
 from runtimed.rooms.assets import MarkdownAssets
 from runtimed.rooms.clone import write_clone
 from runtimed.rooms.config import RoomConfig
-from runtimed.rooms.document_file import DocumentFile, SavedState, SaveSchedule
+from runtimed.rooms.document_file import DocumentFile, SaveSchedule
 from runtimed.rooms.environment_choice import choose_env_source, declared_dependencies
-from runtimed.rooms.epochs import begun_anew
 from runtimed.rooms.execution import CellRunner, LaunchedKernel
+from runtimed.rooms.file_news import file_changed
+from runtimed.rooms.file_watch import FileWatch
 from runtimed.rooms.formatting import format_cells
 from runtimed.rooms.kernel_slot import KernelSlot
-from runtimed.rooms.notebook_file import LoadedNotebook, notebook_target, write_notebook
+from runtimed.rooms.notebook_file import LoadedNotebook
+from runtimed.rooms.notebook_saving import notebook_target
 from runtimed.rooms.peer import Peer
 from runtimed.rooms.presence import RoomPresence
+from runtimed.rooms.shared_file import SharedFile
 
 __all__ = ["Room", "RoomConfig"]
 
@@ -54,12 +56,8 @@ _SAVE_RETRY = 2.0
 #: Seconds after which an unused room asks again how long it is to be kept.
 _LOOK_AGAIN = 60.0
 
-#: Seconds for each of the two steps of the last save: blobs, document.
+#: Seconds for each of the steps of the last save: blobs, document, .ipynb.
 _LAST_SAVE = 1.0
-
-#: Cells, or characters in them, put into the document before other tasks get their turn.
-_LOAD_CELLS = 50
-_LOAD_CHARACTERS = 10_000
 
 
 class Room:
@@ -74,6 +72,7 @@ class Room:
         blobs: BlobStore,
         kernels: Kernels,
         disk: trio.CapacityLimiter,
+        watch: FileWatch,
     ) -> None:
         self.notebook_id = notebook_id
         self.path = path
@@ -88,8 +87,17 @@ class Room:
         self._blobs = blobs
         self._disk = disk
         self._file = DocumentFile(config.documents, notebook_id, disk)
-        self._saved_state = SavedState(notebook_id)
-        self._state_outdated = False
+        self.file = SharedFile(
+            self,
+            notebook_id,
+            path,
+            documents=self._file,
+            blobs=blobs,
+            disk=disk,
+            history=config.history,
+            watch=watch,
+            autosave=lambda: config.settings().autosave,
+        )
         self._schedule = SaveSchedule(_SAVE_QUIET, _SAVE_LONGEST)
         self._save_wanted = trio.Event()
         self._joined = trio.Event()
@@ -152,6 +160,7 @@ class Room:
         self._schedule.changed(trio.current_time())
         if due == math.inf:
             self._save_wanted.set()
+        self.file.changed()
         self._heads_changed.set()
         self._heads_changed = trio.Event()
 
@@ -209,38 +218,6 @@ class Room:
 
     # ------------------------------------------------------------------ content
 
-    async def restore(self, loaded: LoadedNotebook | None) -> LoadedNotebook | None:
-        """Bring back the saved document, before the room starts.
-
-        `loaded` is the notebook's file, already read, None when there is none. Returns it if the
-        cells are to come from it, None if the saved document already is what it should be.
-        """
-        state = await self._file.load_state()
-        document = await self._file.load(daemon_actor())
-        digest = loaded.digest if loaded is not None else None
-        if document is not None:
-            unsaved = sorted(document.heads) != sorted(state.heads)
-            if self.path is None or state.digest == digest:
-                self.document = await begun_anew(document, self._config.history)
-                self._saved_state = state
-                if self.document is not document:
-                    self._has_begun_anew(document)
-                return None
-            if unsaved:
-                log.warning("unsaved edits kept aside notebook=%s", self.notebook_id)
-                await self._file.keep_aside("unsaved")
-            else:
-                await self._file.remove()
-        return loaded
-
-    def _has_begun_anew(self, old: NotebookDocument) -> None:
-        """The document has become another one with the same content: have that written."""
-        if sorted(self._saved_state.heads) == old.heads:
-            heads = tuple(self.document.heads)
-            self._saved_state = attrs.evolve(self._saved_state, heads=heads)
-            self._state_outdated = True
-        self.document_changed()
-
     @property
     def settings(self) -> Settings:
         """The user's settings at this moment."""
@@ -287,64 +264,43 @@ class Room:
             cell_id=str(uuid.uuid4()),
         )
         self.document_changed()
-
-    async def load(self, loaded: LoadedNotebook) -> None:
-        """Put a file's cells into the document, a batch at a time."""
-        for blob in loaded.blobs:
-            self._blobs.put_nowait(blob.data, blob.media_type, blob.hash)
-        for manifest in loaded.manifests:
-            for blob in manifest.blobs:
-                self._blobs.put_nowait(blob.data, blob.media_type, blob.hash)
-            self._blobs.put_nowait(manifest.json, MANIFEST_MEDIA_TYPE, manifest.hash)
-        for batch in _batches(loaded.cells):
-            self.document.load_cells(batch)
-            self.document_changed()
-            await trio.lowlevel.checkpoint()
-        self.document.set_metadata_snapshot(loaded.snapshot)
-        self.document_changed()
-        await self._remember_saved(loaded.digest, self.document.heads)
+        self.file.is_new()
 
     def assets_resolved(self, assets: Mapping[str, Mapping[str, str]]) -> None:
         """Write which blobs the images of markdown cells are. Files hold nothing of it, so a
         notebook that was saved still is."""
-        was_saved = self.path is not None and not self._has_unsaved_changes()
-        with self.document.batch():
+        with self.file.beside_content(), self.document.batch():
             for cell_id, found in assets.items():
                 self.document.set_resolved_assets(cell_id, found)
         self.document_changed()
-        if was_saved and self._saved_state.digest is not None:
-            self._nursery.start_soon(
-                self._remember_saved, self._saved_state.digest, self.document.heads
-            )
 
     async def save(self, path: Path | None) -> Path:
         """Write the .ipynb; the path written.
 
         Raises: SaveRefused, RuntimedError with the protocol's texts.
         """
-        target = path or self.path
-        if target is None:
-            raise RuntimedError("Notebook has no path: pass save(path=...)")
-        target = notebook_target(target, "save")
         await self.wait_loaded()
+        return await self.file.save(path)
+
+    def file_merged(self, touched: Touched) -> None:
+        """What another program wrote into the notebook's file is in the document now."""
+        self.assets.look_at(touched.cells)
+        if (message := file_changed(self.document)) is not None:
+            self.broadcast(message)
+
+    def busy_cells(self) -> set[str]:
+        """The cells that run or wait: their outputs are the kernel's."""
+        queue = self.runner.queue
+        running = [queue.executing] if queue.executing else []
+        return {execution.cell_id for execution in [*running, *queue.queued]}
+
+    def widgets(self) -> Sequence[CommSnapshot]:
+        """The widgets that live now, for the file."""
+        return self.runner.widgets.comms.snapshots(to_newcomer=False)
+
+    def publish(self) -> None:
+        """Put all outputs there are into the document."""
         self.runner.publisher.publish()
-        heads = self.document.heads
-        cells = self.document.cells()
-        snapshot = self.document.metadata_snapshot()
-        base = target if target == self.path or self.path is None else self.path
-        read_blob = self._blobs.reader()
-        widgets = self.runner.widgets.comms.snapshots(to_newcomer=False)
-
-        def write() -> str:
-            return write_notebook(target, cells, snapshot, read_blob, base, widgets)
-
-        try:
-            digest = await trio.to_thread.run_sync(write, limiter=self._disk)
-        except OSError as error:
-            raise RuntimedError(f"Failed to write notebook: {error}") from error
-        if target == self.path:
-            await self._remember_saved(digest, heads)
-        return target
 
     async def clone(self, path: Path, *, overwrite: bool) -> Path:
         """Write a copy without outputs, with an environment of its own; the path written.
@@ -373,17 +329,6 @@ class Room:
         """Format the code cells with what is installed, as well as it goes; how many changed."""
         await self.wait_loaded()
         return await format_cells(self, None if self.path is None else self.path.parent)
-
-    async def _remember_saved(self, digest: str, heads: Sequence[str]) -> None:
-        self._saved_state = SavedState(self.notebook_id, digest, tuple(heads))
-        await self._write_state()
-
-    async def _write_state(self) -> None:
-        self._state_outdated = False
-        try:
-            await self._file.save_state(self._saved_state)
-        except OSError as error:
-            log.warning("saved state not written notebook=%s error=%s", self.notebook_id, error)
 
     # ------------------------------------------------------------------ kernel
 
@@ -465,12 +410,7 @@ class Room:
             queued=len(self.runner.queue) or None,
             loading=self.loading or None,
             path=str(self.path) if self.path else None,
-            unsaved=self._has_unsaved_changes() or None,
-        )
-
-    def _has_unsaved_changes(self) -> bool:
-        return self.path is not None and sorted(self._saved_state.heads) != sorted(
-            self.document.heads
+            unsaved=self.file.unsaved or None,
         )
 
     # ------------------------------------------------------------------ living
@@ -499,7 +439,7 @@ class Room:
                 self._nursery.start_soon(self._save_when_due)
                 self._nursery.start_soon(self.presence.run)
                 self._nursery.start_soon(self.assets.run)
-                self._nursery.start_soon(self._load_first, loaded)
+                self._nursery.start_soon(self._load_and_follow, loaded)
                 task_status.started(self)
                 await self._wait_unused_or_closed()
                 self.ending = True
@@ -516,15 +456,20 @@ class Room:
                 await self._blobs_on_disk()
             with trio.move_on_after(_LAST_SAVE, shield=True):
                 await self._save_document()
+            with trio.move_on_after(_LAST_SAVE, shield=True):
+                await self.file.finish()
+            with trio.move_on_after(_LAST_SAVE, shield=True):
+                await self._save_document()  # what the last save has merged
             self._loaded.set()
             self._ended.set()
 
-    async def _load_first(self, loaded: LoadedNotebook | None) -> None:
+    async def _load_and_follow(self, loaded: LoadedNotebook | None) -> None:
         if loaded is not None:
-            await self.load(loaded)
+            await self.file.load(loaded)
         self.loading = False
         self._loaded.set()
         self.assets.look_at(self.document.cell_ids())
+        await self.file.run()
 
     async def _wait_unused_or_closed(self) -> None:
         async with trio.open_nursery() as waiting:
@@ -580,8 +525,6 @@ class Room:
         try:
             self._schedule.saved()
             await self._file.save(self.document)
-            if self._state_outdated:  # behind the document that it speaks of
-                await self._write_state()
         except OSError as error:
             log.error("document not saved notebook=%s error=%s", self.notebook_id, error)
             self._schedule.changed(trio.current_time())
@@ -590,16 +533,3 @@ class Room:
             self._schedule.changed(trio.current_time())
             raise
         return True
-
-
-def _batches(cells: Sequence[NewCell]) -> Iterator[list[NewCell]]:
-    batch: list[NewCell] = []
-    characters = 0
-    for cell in cells:
-        batch.append(cell)
-        characters += len(cell.source)
-        if len(batch) >= _LOAD_CELLS or characters >= _LOAD_CHARACTERS:
-            yield batch
-            batch, characters = [], 0
-    if batch:
-        yield batch

@@ -21,6 +21,7 @@ from runtimed.errors import NotebookUnreadable, RuntimedError, leaves
 from runtimed.kernels.kernels import Kernels
 from runtimed.protocol import pool
 from runtimed.rooms.config import RoomConfig
+from runtimed.rooms.file_watch import FileWatch
 
 if TYPE_CHECKING:
     from runtimed.document.notebook import NotebookDocument
@@ -47,12 +48,14 @@ class Rooms:
         self._blobs = blobs
         self._kernels = kernels
         self._disk = trio.CapacityLimiter(_DISK_THREADS)
+        self._watch = FileWatch(self._disk)
         self._rooms: dict[str, Room] = {}
         self._locks: dict[str, trio.Lock] = {}
 
     async def run(self, *, task_status: trio.TaskStatus[Rooms] = trio.TASK_STATUS_IGNORED) -> None:
         """Own the rooms. Runs until cancelled; then every room saves and stops its kernel."""
         async with trio.open_nursery() as self._nursery:
+            self._nursery.start_soon(self._watch.run)
             task_status.started(self)
             await trio.sleep_forever()
 
@@ -99,11 +102,11 @@ class Rooms:
             return room, peer
         return await self._join(notebook_id, None, working_dir)
 
-    async def open_notebook(self, path: Path) -> tuple[Room, Peer, int]:
+    async def open_notebook(self, path: Path, *, autosave: bool = True) -> tuple[Room, Peer, int]:
         """Join the room of a notebook file; also the number of cells at this moment.
 
         A missing file is a new notebook for the user's default runtime: nothing is written before
-        it is saved.
+        somebody edits it. Unless anybody who comes wants `autosave`, nothing is written unasked.
         Raises: NotebookUnreadable.
         """
         exists = await self._exists(path)
@@ -117,6 +120,8 @@ class Rooms:
         except OSError as error:
             raise NotebookUnreadable(f"Cannot resolve notebook path '{path}': {error}") from error
         room, peer = await self._join(real, Path(real), None)
+        if autosave:
+            room.file.want_autosave()
         if not len(room.document) and not room.loading and not exists:
             room.fill()
         return room, peer, 0 if room.loading else len(room.document)
@@ -169,7 +174,6 @@ class Rooms:
 
     async def _create(self, notebook_id: str, path: Path | None) -> tuple[Room, Peer]:
         """A new room, with its first peer in it: an empty one might end again at once."""
-        from runtimed.rooms.notebook_file import read_notebook
         from runtimed.rooms.room import Room
 
         room = Room(
@@ -179,12 +183,11 @@ class Rooms:
             blobs=self._blobs,
             kernels=self._kernels,
             disk=self._disk,
+            watch=self._watch,
         )
-        loaded: LoadedNotebook | None = None
-        if path is not None and await self._exists(path):
-            loaded = await trio.to_thread.run_sync(read_notebook, path, limiter=self._disk)
+        exists = path is not None and await self._exists(path)
         try:
-            loaded = await room.restore(loaded)
+            loaded = await room.file.restore(exists)
         except OSError as error:
             raise RuntimedError(f"The document of {notebook_id} can't be read: {error}") from error
         peer = room.join()
