@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from runtimed.document.text_merge import merge_texts
@@ -37,6 +37,7 @@ def test_no_inserted_word_of_either_side_is_lost(
 
 @settings(deadline=None)
 @given(texts, texts)
+@example("\n \n a ", "a a a")
 def test_without_a_base_both_texts_are_in_the_result(ours: str, theirs: str) -> None:
     merged = merge_texts(None, ours, theirs)
     assert is_part(ours, merged)

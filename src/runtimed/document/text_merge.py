@@ -17,6 +17,7 @@ __all__ = ["merge_texts"]
 
 _WORDS = re.compile(r"\w+|\n|[^\S\n]+|[^\w\s]")
 _LINES = re.compile(r"[^\n]*\n|[^\n]+")
+_GLUED = re.compile(r"\w\w")
 _WORD_CHARACTER = re.compile(r"\w")
 
 # A comparison of n by m elements takes n * m bits: beyond this product lines are compared.
@@ -35,19 +36,23 @@ def merge_texts(base: str | None, ours: str, theirs: str) -> str:
     if ours == base:
         return theirs
     if base is None:
-        base = _common_text(ours, theirs)
-    return "".join(_merged(base, _word_edits(base, ours), _word_edits(base, theirs)))
+        return "".join(_united(ours, _word_edits(ours, theirs)))
+    our_edits, their_edits = _word_edits(base, ours), _word_edits(base, theirs)
+    return "".join(_merged(base, _joined_edits(base, our_edits), _joined_edits(base, their_edits)))
 
 
-def _common_text(a: str, b: str) -> str:
-    """What is left of a text after the deletions on the way to another one."""
-    kept: list[str] = []
+def _united(ours: str, edits: Sequence[Edit]) -> Iterator[str]:
+    """What both have, and where one side has more, that. Words of two sides are kept apart."""
     at = 0
-    for edit in _word_edits(a, b):
-        kept.append(a[at : edit.index])
-        at = edit.index + edit.delete
-    kept.append(a[at:])
-    return "".join(kept)
+    before = ""
+    for edit in (*edits, Edit(len(ours), 0, "")):
+        end = edit.index + edit.delete
+        for part in (ours[at : edit.index], ours[edit.index : end], edit.insert):
+            if before and part and _GLUED.match(before[-1] + part[0]):
+                yield "\n"
+            yield part
+            before = part or before
+        at = end
 
 
 def _merged(base: str, ours: Sequence[Edit], theirs: Sequence[Edit]) -> Iterator[str]:
@@ -79,7 +84,7 @@ def _word_edits(old: str, new: str) -> list[Edit]:
     for elements in (_WORDS, _LINES):
         before, after = elements.findall(old), elements.findall(new)
         if len(before) * len(after) <= _LARGEST_PRODUCT:
-            return _joined_edits(old, _element_edits(before, after))
+            return list(_element_edits(before, after))
     return [Edit(0, len(old), new)]
 
 
