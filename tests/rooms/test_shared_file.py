@@ -17,7 +17,7 @@ from runtimed.rooms.room import Room
 from wire_peer import WirePeer
 
 # Seconds within which a change of the file is in the document, and one of the document in the file.
-SEEN = 0.75
+SEEN = 1.0
 SAVED = 2.25
 
 
