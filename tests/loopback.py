@@ -118,6 +118,9 @@ class FakeKernel:
         if self._busy is not None:
             self.finish("error")
 
+    def interrupt_later(self, seconds: float, still_wanted: Callable[[], bool]) -> None:
+        self.interrupt()
+
     def die(self, reason: str = "The kernel process was killed by SIGKILL") -> None:
         self._end(reason)
 

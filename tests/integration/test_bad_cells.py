@@ -79,6 +79,17 @@ def test_a_cell_that_prints_for_ever_is_interrupted_and_its_output_is_kept(
     assert is_well(session)
 
 
+def test_an_interrupt_right_after_the_start_is_not_lost(session: Session) -> None:
+    session.start_kernel()
+    for _ in range(4):
+        cell_id = session.create_cell("import time\ntime.sleep(60)")
+        events = session.stream_execute(cell_id, timeout_secs=20)
+        assert next(events).event_type == "execution_started"
+        session.interrupt()
+        outputs = [event.output for event in events if event.output]
+        assert [output.ename for output in outputs] == ["KeyboardInterrupt"]
+
+
 def test_interrupting_drops_the_cells_that_wait(session: Session) -> None:
     session.start_kernel()
     busy = session.create_cell("import time\ntime.sleep(60)")

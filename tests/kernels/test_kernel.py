@@ -94,8 +94,8 @@ async def test_silent_code_leaves_no_count(tmp_path: Path) -> None:
 
 async def test_an_interrupt_reaches_running_code(tmp_path: Path) -> None:
     async with running_kernel(tmp_path) as (kernel, heard):
-        msg_id = kernel.execute("import time\ntime.sleep(50)")
-        while (await heard.receive()).msg_type != "execute_input":
+        msg_id = kernel.execute("import time\nprint('here', flush=True)\ntime.sleep(50)")
+        while (await heard.receive()).msg_type != "stream":
             pass
         kernel.interrupt()
         found = await messages_of(heard, msg_id)

@@ -24,6 +24,7 @@ from runtimed.document.settings_values import Settings
 from runtimed.errors import ConnectionLost, RemoteProtocolError, RequestFailed, RuntimedError
 from runtimed.protocol import broadcasts, events, requests, responses
 from runtimed.protocol.connection import NEED_DATA, Connection
+from runtimed.sockets import write_at_once
 
 __all__ = ["Link", "Listener"]
 
@@ -308,7 +309,9 @@ class Link:
                 self._patience = trio.CancelScope()
                 self._something_to_send = trio.Event()
                 if data := self._take_outgoing():
-                    await self._stream.send_all(data)
+                    sent = write_at_once(self._stream, data)
+                    if sent < len(data):
+                        await self._stream.send_all(memoryview(data)[sent:])
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # the reader finds out why
         except Exception:

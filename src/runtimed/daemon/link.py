@@ -12,6 +12,7 @@ import trio
 
 from runtimed.errors import RemoteProtocolError
 from runtimed.protocol.connection import NEED_DATA, Connection, Role
+from runtimed.sockets import write_at_once
 
 __all__ = ["Link", "PeerStalled"]
 
@@ -58,7 +59,7 @@ class Link:
         """
         self._between_frames = False
         view = memoryview(data)
-        for start in range(0, len(view), _PIECE):
+        for start in range(write_at_once(self._stream, view), len(view), _PIECE):
             with trio.move_on_after(_STALL) as patience:
                 await self._stream.send_all(view[start : start + _PIECE])
             if patience.cancelled_caught:

@@ -204,6 +204,17 @@ class Kernel:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGINT)
 
+    def interrupt_later(self, seconds: float, still_wanted: Callable[[], bool]) -> None:
+        """Interrupt after a while, if that is still wanted then."""
+
+        async def wait() -> None:
+            await trio.sleep(seconds)
+            if still_wanted():
+                self.interrupt()
+
+        if self.running:
+            self._channels.start_soon(wait)
+
     def stop(self) -> None:
         """Ask the kernel to end. Await `wait_ended` for the end."""
         self._stop.set()
@@ -250,6 +261,7 @@ class Kernel:
                 try:
                     on_process(process.pid)
                     async with trio.open_nursery() as channels:
+                        self._channels = channels
                         channels.start_soon(self._keep_tail, process)
                         channels.start_soon(self._read, "shell", shell)
                         channels.start_soon(self._read, "iopub", iopub)

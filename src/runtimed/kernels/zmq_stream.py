@@ -49,7 +49,9 @@ class ZmqStream:
             self._socket.set(zmq.ROUTING_ID, identity)
         self._socket.connect(address)
         self._descriptor = int(self._socket.get(zmq.FD))
+        self._sends = kind != zmq.SUB
         self._wait: trio.CancelScope | None = None
+        self._empty = False  # at the last look, and the socket has not been touched since
         #: Messages received so far.
         self.received = 0
 
@@ -72,6 +74,7 @@ class ZmqStream:
         for frame in frames[:-1]:
             self._socket.send(frame, _DONTWAIT | _SNDMORE)
         self._socket.send(frames[-1], _DONTWAIT)
+        self._empty = False
         # Sending may have consumed the edge that a waiting receiver needs: make it look again.
         if self._wait is not None and self._readable():
             self._wait.cancel()
@@ -79,22 +82,33 @@ class ZmqStream:
     async def receive(self) -> list[list[bytes]]:
         """Wait for messages; all that are there, oldest first, up to a bound."""
         await trio.lowlevel.checkpoint_if_cancelled()
-        if self._readable():
-            batch = self.receive_nowait()
+        if not self._empty and (batch := self.receive_nowait()):
             # A flood must not starve the others; and what is taken is delivered, cancelled or not.
             await trio.lowlevel.cancel_shielded_checkpoint()
             return batch
-        # No edge gets lost between this look at EVENTS and the wait: nothing runs in between.
-        while not self._readable():
-            with trio.CancelScope() as self._wait:
-                await trio.lowlevel.wait_readable(self._descriptor)
-            self._wait = None
-        return self.receive_nowait()
+        # No edge gets lost between the last look at EVENTS and the wait: nothing touches the socket
+        # in between. What comes meanwhile makes the descriptor readable.
+        while True:
+            await self._wait_readable()
+            if batch := self.receive_nowait():
+                return batch
+
+    async def _wait_readable(self) -> None:
+        if not self._sends:  # then nothing but a message can be what is waited for
+            await trio.lowlevel.wait_readable(self._descriptor)
+            return
+        with trio.CancelScope() as self._wait:
+            await trio.lowlevel.wait_readable(self._descriptor)
+        self._wait = None
 
     def receive_nowait(self) -> list[list[bytes]]:
         """The messages that are there now, up to a bound; possibly none."""
         batch: list[list[bytes]] = []
-        while len(batch) < _BATCH and self._readable():
+        self._empty = False
+        while len(batch) < _BATCH:
+            if not self._readable():
+                self._empty = True
+                break
             batch.append(self._receive_one())
         self.received += len(batch)
         return batch

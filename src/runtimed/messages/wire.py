@@ -112,6 +112,8 @@ class WireFormat:
 
 
 def _loads(part: bytes) -> dict[str, Any]:
+    if part == b"{}":  # most metadata
+        return {}
     try:
         value = orjson.loads(part)
     except orjson.JSONDecodeError:

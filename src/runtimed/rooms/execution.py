@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 import attrs
+import trio
 
 from runtimed.blobs.store import BlobStore
 from runtimed.errors import CellNotFound, KernelDied, RuntimedError
@@ -29,6 +30,10 @@ from runtimed.rooms.widgets import CommPeers, Widgets
 __all__ = ["CellRunner", "LaunchedKernel"]
 
 log = logging.getLogger(__name__)
+
+#: Seconds between a kernel's word that it has taken up a cell and the cell's code. It loses an
+#: interrupt that comes in between: longest before the first cell.
+_GETTING_READY = 0.15
 
 
 @attrs.frozen
@@ -85,11 +90,19 @@ class CellRunner:
         run = self._current
         if run is None or run.done or self.kernel is None:
             return
-        # Before the kernel has taken up the cell it would ignore the signal.
-        if run.started:
-            self.kernel.kernel.interrupt()
-        else:
+        if run.started is None:
             run.interrupt_wanted = True
+        else:
+            self._interrupt_run(self.kernel.kernel, run)
+
+    def _interrupt_run(self, kernel: Kernel, run: Run) -> None:
+        """Interrupt a run, once its code can be: a kernel that is about to begin ignores it."""
+        assert run.started is not None
+        rest = run.started + _GETTING_READY - trio.current_time()
+        if rest <= 0:
+            kernel.interrupt()
+        else:
+            kernel.interrupt_later(rest, lambda: run is self._current)
 
     def clear_outputs(self, cell_id: str) -> None:
         """Empty a cell's outputs and count, also of a cell that is running."""
@@ -259,7 +272,7 @@ class CellRunner:
             run.idle = True
 
     def _execute_input(self, run: Run, message: Message) -> None:
-        run.started = True
+        run.started = trio.current_time()
         run.count = message.content.get("execution_count")
         self.publisher.gather(
             broadcasts.ExecutionStarted(
@@ -271,7 +284,7 @@ class CellRunner:
         self.publisher.mark(run)
         if run.interrupt_wanted and self.kernel is not None:
             run.interrupt_wanted = False
-            self.kernel.kernel.interrupt()
+            self._interrupt_run(self.kernel.kernel, run)
 
     def _stream(self, run: Run, message: Message) -> None:
         run.outputs.stream(

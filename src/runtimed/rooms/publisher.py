@@ -62,7 +62,7 @@ class Run:
     count: int | None = None
     count_written: bool = False
     announced: bool = False
-    started: bool = False
+    started: float | None = None  # when the kernel took the cell up
     idle: bool = False
     replied: bool = False
     failed: bool = False
