@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from runtimed.client.replica import Replica, announced_heads
+from runtimed.client.replica import Replica
 from runtimed.document.actors import daemon_actor
 from runtimed.document.notebook import NotebookDocument
+from runtimed.document.sync_messages import announced_heads
 from runtimed.errors import RemoteProtocolError
 
 
@@ -77,12 +78,12 @@ def test_the_daemon_may_be_known_to_have_an_edit_and_to_lack_a_later_one() -> No
     daemon, replica = Daemon(), Replica()
     daemon.exchange(replica)
     replica.document.insert_cell("a", "code", "x")
-    first = replica.document.heads
+    first = replica.version
     assert not replica.daemon_has(first)
     daemon.exchange(replica)
     replica.document.insert_cell("b", "code", "y")
     assert replica.daemon_has(first)
-    assert not replica.daemon_has(replica.document.heads)
+    assert not replica.daemon_has(replica.version)
 
 
 def test_the_daemon_can_be_asked_where_it_has_no_need_to_tell() -> None:

@@ -123,6 +123,8 @@ VECTORS: list[tuple[Any, str]] = [
     (requests.SaveNotebook(False), '{"action":"save_notebook","format_cells":false}'),
     (requests.LeaveNotebook(True), '{"action":"leave_notebook","stop_kernel":true}'),
     (requests.GetHeads(), '{"action":"get_heads"}'),
+    (requests.FollowEpoch(3), '{"action":"follow_epoch","epoch":3}'),
+    (requests.EditsMoved(3, ("ab",)), '{"action":"edits_moved","epoch":3,"heads":["ab"]}'),
     (
         requests.EnsureMetadata(None, ["runt", "uv"], {"dependencies": []}),
         '{"action":"ensure_metadata","cell_id":null,"path":["runt","uv"],'
@@ -274,7 +276,7 @@ TAGS = {
         "get_kernel_info get_queue_state run_all_cells send_comm set_stdin answer_input "
         "get_history complete save_notebook clone_notebook sync_environment get_doc_bytes "
         "get_raw_metadata set_raw_metadata get_metadata_snapshot set_metadata_snapshot get_heads "
-        "ensure_metadata leave_notebook"
+        "ensure_metadata leave_notebook follow_epoch edits_moved"
     ),
     "result": (
         "kernel_launched kernel_already_running cell_queued outputs_cleared interrupt_sent "
@@ -286,7 +288,7 @@ TAGS = {
     "event": (
         "kernel_status execution_started output display_update execution_done queue_changed "
         "kernel_error outputs_cleared comm comm_sync input_request "
-        "input_done file_changed env_progress env_sync_state"
+        "input_done file_changed env_progress env_sync_state epoch"
     ),
     "phase": (
         "starting cache_hit fetching_repodata repodata_complete solving solve_complete installing "

@@ -83,6 +83,7 @@ class Link:
         self.widgets = WidgetMirror()
         self._listeners: dict[Listener, None] = {self.widgets: None}
         self._outbox: list[bytes] = []
+        self._first: list[bytes] = []  # goes before the next sync message
         self._edited = True  # the very first sync message says what we have: nothing
         self._unacknowledged = False
         self._something_to_send = trio.Event()
@@ -208,11 +209,10 @@ class Link:
             await self._synced.park()
 
     async def caught_up(self, heads: Iterable[str], timeout: float) -> None:
-        """Wait until what the daemon says to hold is here.
+        """Wait until what the daemon has said in an answer to hold is here.
 
         Raises: RuntimedError "Connection timed out"; ConnectionLost.
         """
-        self.replica.announced(heads)
         with trio.move_on_after(timeout) as limit:
             await self.wait_until(lambda: self.replica.in_step)
         if limit.cancelled_caught:
@@ -223,13 +223,12 @@ class Link:
 
         Raises: RuntimedError "Connection timed out"; ConnectionLost.
         """
-        edits = self.replica.document.heads
+        edits = self.replica.version
         with trio.move_on_after(timeout) as limit:
             while True:
                 answer = await self.request(requests.GetHeads(), timeout)
                 if not isinstance(answer, responses.Heads):
                     raise RuntimedError("Protocol error: the daemon does not say what it holds")
-                self.replica.announced(answer.heads)
                 await self.wait_until(lambda: self.replica.in_step)
                 if self.replica.daemon_has(edits):
                     return
@@ -259,10 +258,15 @@ class Link:
         while (event := self._connection.next_event()) is not NEED_DATA:
             if isinstance(event, events.SyncMessage):
                 self.announcer.touched(self.replica.receive(event.data).cells)
+                self._tell_moved()
                 synced = True
             elif isinstance(event, events.Broadcast):
                 self._hear(event.broadcast)
             elif isinstance(event, events.Response):
+                if isinstance(event.response, responses.Heads):
+                    # Here and not where it is waited for: the next event may begin an epoch.
+                    self.replica.announced(event.response.heads)
+                    self._tell_moved()
                 self._answer(event.response, event.id)
             elif isinstance(event, events.PresenceMessage):
                 self.peers.receive(event.data)
@@ -283,10 +287,28 @@ class Link:
         return open_
 
     def _hear(self, broadcast: broadcasts.NotebookBroadcast) -> None:
+        if isinstance(broadcast, broadcasts.Epoch):
+            self.replica.follow(broadcast.epoch, broadcast.heads)
+            self._first.append(self._encode(requests.FollowEpoch(broadcast.epoch)))
+            self.edited()
+            return
         if isinstance(broadcast, broadcasts.Output) and broadcast.manifest is not None:
             self.outputs.remember(broadcast.output_json, broadcast.manifest)
         for listener in tuple(self._listeners):
             listener.hear(broadcast)
+
+    def _tell_moved(self) -> None:
+        """Tell the daemon once that an epoch has been followed with all edits."""
+        moved = self.replica.take_moved()
+        if moved is not None:
+            # Behind the requests that name heads of the epoch before.
+            self._outbox.append(self._encode(requests.EditsMoved(moved.epoch, moved.heads)))
+            self._synced.unpark_all()
+            self.edited()
+
+    def _encode(self, request: requests.NotebookRequest) -> bytes:
+        """A request whose answer nobody waits for."""
+        return self._connection.send(events.Request(request, next(self._ids)))
 
     def _answer(self, response: responses.NotebookResponse, number: int | str | None) -> None:
         if number is None:
@@ -319,7 +341,7 @@ class Link:
             self._scope.cancel()
 
     def _take_outgoing(self) -> bytes:
-        pieces: list[bytes] = []
+        pieces, self._first = self._first, []
         if self._edited or self._unacknowledged:
             self._edited = self._unacknowledged = False
             if (message := self.replica.outgoing()) is not None:

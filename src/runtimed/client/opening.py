@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
+import attrs
 import trio
 
 from runtimed.client.connect import (
@@ -65,6 +66,7 @@ async def open_link(
     Raises: DaemonUnreachable; RequestFailed with the daemon's text if it can't open the notebook;
         RuntimedError "Connection timed out"; ConnectionLost.
     """
+    hello = attrs.evolve(hello, follows_epochs=True)
     stream = await open_stream(default_paths())
     connection = Connection(Role.CLIENT)
     try:
@@ -84,7 +86,7 @@ async def open_link(
         connection,
         replica,
         OutputReader(root, reply.blob_port),
-        Announcer(peer_label, replica.document.source),
+        Announcer(peer_label, lambda cell_id: replica.document.source(cell_id)),
         shield=shield,
     )
     link.settings = settings

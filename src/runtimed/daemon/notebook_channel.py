@@ -16,7 +16,7 @@ from runtimed.daemon.greeting import Greeting
 from runtimed.daemon.link import Link, PeerStalled
 from runtimed.daemon.notebook_requests import LONG_REQUESTS, answer, start_at_once
 from runtimed.errors import RemoteProtocolError, RuntimedError
-from runtimed.protocol import events, handshake, responses
+from runtimed.protocol import events, handshake, requests, responses
 from runtimed.rooms.peer import Peer
 from runtimed.rooms.room import Room
 from runtimed.rooms.rooms import Rooms
@@ -31,6 +31,9 @@ _REQUESTS = 256
 #: Seconds to write what waits for a peer that has broken the protocol.
 _LAST_WRITE = 1.0
 
+#: Their place among the sync messages is what they mean.
+_EPOCH_REQUESTS = (requests.FollowEpoch, requests.EditsMoved)
+
 
 async def serve_notebook(link: Link, hello: Any, rooms: Rooms, greeting: Greeting) -> None:
     """Serve one peer of a room. Returns when the peer has left or the room was closed."""
@@ -40,6 +43,7 @@ async def serve_notebook(link: Link, hello: Any, rooms: Rooms, greeting: Greetin
         await link.send(greeting.refusal(hello, str(error)))
         return
     try:
+        peer.follows_epochs = bool(hello.follows_epochs)
         if launch and len(room.peers) == 1:
             room.auto_launch()
         await link.send(reply)
@@ -90,6 +94,8 @@ async def _serve_peer(link: Link, room: Room, peer: Peer) -> None:
         else:  # the writer ends once it has written what waits, so that last words can follow
             peer.dismiss(str(fault))
             connection.cancel_scope.deadline = trio.current_time() + _LAST_WRITE
+    if peer.farewell is not None:
+        fault = RemoteProtocolError(peer.farewell)
     if fault is not None:  # only now: the writer may have been in the middle of something
         await link.say_farewell(fault)
 
@@ -101,7 +107,11 @@ async def _read(link: Link, room: Room, peer: Peer, worker: _Worker) -> None:
         if isinstance(event, events.SyncMessage):
             room.receive_sync(peer, event.data)
         elif isinstance(event, events.Request):
-            await worker.take(event)
+            if isinstance(event.request, _EPOCH_REQUESTS):
+                room.epoch_request(peer, event.request)
+                _respond(link, peer, responses.Ok(), event.id)
+            else:
+                await worker.take(event)
         elif isinstance(event, events.UnknownRequest):
             _respond(link, peer, responses.Error(error=event.error), event.id)
         elif isinstance(event, events.PresenceMessage):
@@ -151,7 +161,7 @@ class _Worker:
         self._peer = peer
         self._unanswered = 0
         # A request that finds the channel full waits, and with it the reading of this peer alone.
-        self._send, self._receive = trio.open_memory_channel[events.Request](_REQUESTS)
+        self._send, self._receive = trio.open_memory_channel[tuple[events.Request, int]](_REQUESTS)
 
     async def take(self, request: events.Request) -> None:
         if not self._unanswered:
@@ -161,22 +171,22 @@ class _Worker:
                 self._peer.post_soon(frame)
                 return
         self._unanswered += 1
-        await self._send.send(request)
+        await self._send.send((request, self._peer.writes_in))
 
     async def run(self) -> None:
         """Answer what was taken. Runs until cancelled."""
         async with trio.open_nursery() as long_requests:
-            async for request in self._receive:
+            async for request, written_in in self._receive:
                 self._unanswered -= 1
                 if request.id is not None and isinstance(request.request, LONG_REQUESTS):
-                    long_requests.start_soon(self._answer, request)
+                    long_requests.start_soon(self._answer, request, written_in)
                 else:
                     self._unanswered += 1
-                    await self._answer(request)
+                    await self._answer(request, written_in)
                     self._unanswered -= 1
 
-    async def _answer(self, request: events.Request) -> None:
-        response = await answer(self._room, self._peer, request.request)
+    async def _answer(self, request: events.Request, written_in: int) -> None:
+        response = await answer(self._room, self._peer, request.request, written_in)
         _respond(self._link, self._peer, response, request.id)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +52,17 @@ _FAILURES = {
 }
 
 
-async def answer(room: Room, peer: Peer, request: Any) -> Any:
-    """The response to a request; an error becomes one too."""
+async def answer(room: Room, peer: Peer, request: Any, written_in: int) -> Any:
+    """The response to a request; an error becomes one too.
+
+    `written_in` is the epoch of the heads that it names, if any.
+    """
     handler = _HANDLERS.get(type(request))
     if handler is None:
         return responses.Error(error=f"{type(request).__name__} is not available in this version")
     try:
+        if heads := getattr(request, "heads", None):
+            await _wait_edits(room, peer, heads, written_in)
         return await handler(room, peer, request)
     except CellNotFound as error:
         return responses.Error(error=f"Cell not found in document: {error.cell_id}")
@@ -97,7 +102,6 @@ async def _launch_kernel(room: Room, peer: Peer, request: requests.LaunchKernel)
 
 
 async def _execute_cell(room: Room, peer: Peer, request: requests.ExecuteCell) -> Any:
-    await _wait_heads(room, request.heads)
     if not room.has_kernel:
         room.document.cell_type(request.cell_id)
         return responses.NoKernel()
@@ -114,7 +118,6 @@ async def _queue_cell(room: Room, peer: Peer, request: requests.QueueCell) -> An
 
 
 async def _run_all_cells(room: Room, peer: Peer, request: requests.RunAllCells) -> Any:
-    await _wait_heads(room, request.heads)
     await room.wait_loaded()
     if not room.has_kernel:
         return responses.NoKernel()
@@ -124,12 +127,12 @@ async def _run_all_cells(room: Room, peer: Peer, request: requests.RunAllCells) 
     return responses.AllCellsQueued(count=len(code_cells), executions=executions)
 
 
-async def _wait_heads(room: Room, heads: Any) -> None:
+async def _wait_edits(room: Room, peer: Peer, heads: Sequence[str], written_in: int) -> None:
     """Wait until what the client has written before its request has arrived."""
-    if not heads or room.document.has_heads(list(heads)):
+    if room.epochs.has(peer, heads, written_in):
         return
     with trio.move_on_after(_CATCH_UP) as patience:
-        await room.wait_heads(heads)
+        await room.wait_edits(peer, heads, written_in)
     if patience.cancelled_caught:
         raise RuntimedError("The edits before this request did not arrive in time")
 

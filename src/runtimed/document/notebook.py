@@ -106,6 +106,16 @@ class NotebookDocument(SharedDocument):
         notebook._set_heads()
         return notebook
 
+    def without_own_edits(self, had: Iterable[str]) -> NotebookDocument | None:
+        """The document without our own edits beyond these heads; None if there are none.
+
+        Cost: that of all the history, if there are some.
+        """
+        heads = self._version_without_own(had)
+        if heads is None:
+            return None
+        return NotebookDocument(self._doc.fork(heads) if heads else Document(self.actor))
+
     def receive_sync(self, peer: SyncPeer, data: bytes) -> Touched:
         """Take a sync message of a peer in.
 

@@ -173,6 +173,17 @@ class SharedDocument:
                 continue  # what a peer sent has broken it, and `_recover` has made another
             return
 
+    def _version_without_own(self, had: Iterable[str]) -> list[bytes] | None:
+        """The version with what we wrote up to these heads and all that others wrote.
+
+        Returns: its heads, not only the newest; None if there is nothing else in the document.
+        """
+        known = [bytes.fromhex(head) for head in had if self._has_change(head)]
+        beyond = self._doc.get_changes(known)
+        if not any(change.actor_id == self.actor for change in beyond):
+            return None
+        return known + [change.hash for change in beyond if change.actor_id != self.actor]
+
     # Editing
 
     @contextmanager

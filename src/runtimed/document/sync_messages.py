@@ -10,13 +10,31 @@ import hashlib
 from collections.abc import Callable
 
 from runtimed.document.leb128 import unsigned
+from runtimed.errors import RemoteProtocolError
 
-__all__ = ["with_exact_have"]
+__all__ = ["announced_heads", "with_exact_have"]
 
+#: First byte of a sync message, in its two encodings.
+_MESSAGE_TYPES = (0x42, 0x43)
 _HASH = 32
 _CHANGE = 1
 # Beyond this, a round trip that is lost now and then is cheaper than reading the message.
 _MOST_CHANGES, _MOST_BYTES = 32, 1 << 20
+
+
+def announced_heads(message: bytes) -> list[str]:
+    """The heads of its sender's document that a sync message begins with, as hex.
+
+    Shape: a type byte, the number of heads as unsigned LEB128, 32 bytes for each.
+    Raises: RemoteProtocolError if the bytes are no sync message.
+    """
+    if not message or message[0] not in _MESSAGE_TYPES:
+        raise RemoteProtocolError("not a sync message")
+    try:
+        heads, _ = _hashes(message, 1)
+    except IndexError as error:
+        raise RemoteProtocolError("sync message is cut short") from error
+    return [head.hex() for head in heads]
 
 
 def with_exact_have(message: bytes, known: Callable[[bytes], bool]) -> bytes:

@@ -26,6 +26,7 @@ __all__ = [
     "DisplayUpdate",
     "EnvProgress",
     "EnvSyncState",
+    "Epoch",
     "ExecutionDone",
     "ExecutionStarted",
     "FileChanged",
@@ -184,6 +185,17 @@ class EnvSyncState(Wire):
     diff: EnvSyncDiff | None = None
 
 
+@attrs.frozen(eq=False, repr=False)
+class Epoch(Wire):
+    """The document has begun anew, with the same content and no history.
+
+    `heads`: what the daemon had of this peer's edits then. Only peers that can follow hear this.
+    """
+
+    epoch: int
+    heads: tuple[str, ...] = attrs.field(converter=strings)
+
+
 NotebookBroadcast = (
     KernelStatus
     | ExecutionStarted
@@ -200,4 +212,5 @@ NotebookBroadcast = (
     | FileChanged
     | EnvProgress
     | EnvSyncState
+    | Epoch
 )

@@ -44,12 +44,16 @@ class SettingsSync(Bare):
 
 @attrs.frozen(eq=False, repr=False)
 class NotebookSync(Wire):
-    """Join the room of that id, or create it. `initial_metadata` is JSON text."""
+    """Join the room of that id, or create it. `initial_metadata` is JSON text.
+
+    `follows_epochs`, here and below: whether this peer understands the broadcast `Epoch`.
+    """
 
     notebook_id: str
     protocol: str | None = None
     working_dir: str | None = None
     initial_metadata: str | None = None
+    follows_epochs: bool | None = None
 
 
 class Blob(Bare):
@@ -73,6 +77,7 @@ class OpenNotebook(Wire):
 
     path: str
     autosave: bool | None = None
+    follows_epochs: bool | None = None
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -82,6 +87,7 @@ class CreateNotebook(Wire):
     runtime: str
     working_dir: str | None = None
     notebook_id: str | None = None
+    follows_epochs: bool | None = None
 
 
 Handshake = (

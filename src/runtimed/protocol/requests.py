@@ -18,8 +18,10 @@ __all__ = [
     "ClearOutputs",
     "CloneNotebook",
     "Complete",
+    "EditsMoved",
     "EnsureMetadata",
     "ExecuteCell",
+    "FollowEpoch",
     "GetDocBytes",
     "GetHeads",
     "GetHistory",
@@ -226,6 +228,24 @@ class LeaveNotebook(Wire):
     stop_kernel: bool
 
 
+@attrs.frozen(eq=False, repr=False)
+class FollowEpoch(Wire):
+    """From here on all sync messages, both ways, are about the document of this epoch."""
+
+    epoch: int
+
+
+@attrs.frozen(eq=False, repr=False)
+class EditsMoved(Wire):
+    """A document with these heads has all that the sender had edited in earlier epochs.
+
+    What was sent before it and names heads means those of an earlier epoch.
+    """
+
+    epoch: int
+    heads: tuple[str, ...] = attrs.field(converter=strings)
+
+
 NotebookRequest = (
     LaunchKernel
     | QueueCell
@@ -252,4 +272,6 @@ NotebookRequest = (
     | GetHeads
     | EnsureMetadata
     | LeaveNotebook
+    | FollowEpoch
+    | EditsMoved
 )

@@ -36,13 +36,22 @@ _PRESENCE_WITHIN = 0.02
 
 _LEFT = "left"
 
+#: Bytes of a sync message that are kept for the heads it begins with: some sixty of them.
+_ANNOUNCEMENT = 2048
+
 
 class Peer:
     """One connection to a room."""
 
-    def __init__(self, sync: SyncPeer) -> None:
+    def __init__(self, sync: SyncPeer, epoch: int = 0) -> None:
         self.id = str(uuid.uuid4())
         self.sync = sync
+        # See epochs.py. The epoch of `sync`, that of the heads which the peer's requests name, and
+        # what has all its edits of earlier ones.
+        self.follows_epochs = False
+        self.epoch = self.writes_in = epoch
+        self.moved: tuple[str, ...] = ()
+        self.announced_in = b""
         self.behind = True
         self.comms_behind = False
         self._outbox: list[bytes] = []
@@ -54,12 +63,26 @@ class Peer:
         self._patience = trio.CancelScope()
         self.overrun = False
         self.dismissed: str | None = None
+        self.farewell: str | None = None
         self.presence_faulty = False
         self._presence: dict[tuple[str, str], bytes] = {}
         self._snapshot_due = True
 
     def __repr__(self) -> str:
         return f"<Peer {self.id[:8]} outbox={len(self._outbox)} behind={self.behind}>"
+
+    def announced(self, message: bytes) -> None:
+        """A sync message of the peer has been taken in; it begins with the heads of its sender."""
+        self.announced_in = message[:_ANNOUNCEMENT]
+
+    def follow(self, epoch: int, sync: SyncPeer) -> None:
+        """The peer is ready for the document of a new epoch."""
+        self.epoch, self.sync, self.announced_in = epoch, sync, b""
+        self.mark_behind()
+
+    def edits_moved(self, epoch: int, heads: tuple[str, ...]) -> None:
+        """A document with these heads has all that the peer had edited before this epoch."""
+        self.writes_in, self.moved = epoch, heads
 
     def mark_behind(self) -> None:
         """The document has changed, or a message of the peer wants its answer at once."""
@@ -159,9 +182,10 @@ class Peer:
         left = [frame for (_, channel), frame in waiting.items() if channel == _LEFT]
         return [*left, *snapshot()]
 
-    def dismiss(self, reason: str) -> None:
-        """The room is gone: the connection is to end, and this is what the peer is told."""
+    def dismiss(self, reason: str, *, tell: bool = False) -> None:
+        """The connection is to end, for this reason; `tell` it to the peer as an error."""
         self.dismissed = reason
+        self.farewell = reason if tell else None
         self._work.set()
 
     async def wait_work(self) -> None:

@@ -31,6 +31,7 @@ from runtimed.rooms.clone import write_clone
 from runtimed.rooms.config import RoomConfig
 from runtimed.rooms.document_file import DocumentFile, SaveSchedule
 from runtimed.rooms.environment_choice import choose_env_source, declared_dependencies
+from runtimed.rooms.epochs import EpochRequest, Epochs
 from runtimed.rooms.execution import CellRunner, LaunchedKernel
 from runtimed.rooms.file_news import file_changed
 from runtimed.rooms.file_watch import FileWatch
@@ -107,6 +108,8 @@ class Room:
         self._ended = trio.Event()
         self._heads_changed = trio.Event()
         self.assets = MarkdownAssets(self, blobs, disk)
+        self._changed_at = -math.inf
+        self.epochs = Epochs(self, config.history)
         self._slot = KernelSlot(notebook_id, self.runner, kernels, self._env_progress)
 
     def __repr__(self) -> str:
@@ -116,7 +119,7 @@ class Room:
 
     def join(self) -> Peer:
         """Add a peer. Synchronous, so that a room just found can't end in between."""
-        peer = Peer(self.document.new_peer())
+        peer = Peer(self.document.new_peer(), self.epochs.number)
         if len(self.runner.widgets.comms):
             peer.post_first(self.runner.widgets.frames())
         self.peers.add(peer)
@@ -136,7 +139,10 @@ class Room:
 
         Raises: RemoteProtocolError for bytes that are none; the document is as before.
         """
+        if not self.epochs.is_here(peer):
+            return  # about a document that is gone; the peer brings along what it had edited there
         touched = self.document.receive_sync(peer.sync, message)
+        peer.announced(message)
         if touched:
             peer.owe_answer()
             self._changed(self.peers - {peer})
@@ -147,6 +153,8 @@ class Room:
     def generate_sync(self, peer: Peer) -> bytes | None:
         """The one message that brings a peer up to date; asked for when its socket can take it."""
         peer.behind = False
+        if not self.epochs.is_here(peer):
+            return None
         return self.document.generate_sync(peer.sync)
 
     def document_changed(self) -> None:
@@ -157,10 +165,16 @@ class Room:
         for peer in behind:
             peer.mark_behind()
         due = self._schedule.due()
-        self._schedule.changed(trio.current_time())
+        self._changed_at = trio.current_time()
+        self._schedule.changed(self._changed_at)
+        if self.document.changes > self.epochs.look_at:
+            self.epochs.is_long()
         if due == math.inf:
             self._save_wanted.set()
         self.file.changed()
+        self._tell_waiters()
+
+    def _tell_waiters(self) -> None:
         self._heads_changed.set()
         self._heads_changed = trio.Event()
 
@@ -207,9 +221,17 @@ class Room:
             if peer.id in chosen:
                 peer.post((frame,))
 
-    async def wait_heads(self, heads: Sequence[str]) -> None:
-        """Wait until the document contains the given heads; the caller sets the time limit."""
-        while not self.document.has_heads(list(heads)):
+    def epoch_request(self, peer: Peer, request: EpochRequest) -> None:
+        """What a peer says of its epoch, in the order of its stream."""
+        self.epochs.hear(peer, request)
+        self._tell_waiters()
+
+    async def wait_edits(self, peer: Peer, heads: Sequence[str], written_in: int) -> None:
+        """Wait for what a peer had edited when it wrote a request; the caller sets the limit.
+
+        `heads` are those that it named, `written_in` the epoch it wrote in.
+        """
+        while not self.epochs.has(peer, heads, written_in):
             await self._heads_changed.wait()
 
     async def wait_loaded(self) -> None:
@@ -217,6 +239,22 @@ class Room:
         await self._loaded.wait()
 
     # ------------------------------------------------------------------ content
+
+    @property
+    def resting(self) -> float:
+        """Seconds since the last change; 0 while a cell runs."""
+        if self.runner.queue.executing is not None:
+            return 0.0
+        return trio.current_time() - self._changed_at
+
+    def go_on_in(self, document: NotebookDocument) -> None:
+        """Take a document with the same content in place of the present one, and have it written.
+
+        Nobody may keep the room's document across an await.
+        """
+        old, self.document = self.document, document
+        self.file.begun_anew(old)
+        self.document_changed()
 
     @property
     def settings(self) -> Settings:
@@ -437,6 +475,7 @@ class Room:
             async with trio.open_nursery() as self._nursery:
                 self._nursery.start_soon(self.runner.publisher.run)
                 self._nursery.start_soon(self._save_when_due)
+                self._nursery.start_soon(self.epochs.run)
                 self._nursery.start_soon(self.presence.run)
                 self._nursery.start_soon(self.assets.run)
                 self._nursery.start_soon(self._load_and_follow, loaded)
