@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from loopback import Loopback, open_loopback
 from runtimed import AsyncSession
 from runtimed.client import opening
 from runtimed.client.link import Link
+from runtimed.client.replica import Replica
 from runtimed.document.actors import daemon_actor
 from runtimed.document.fresh_copy import fresh_copy
 from runtimed.document.history import HistoryBounds
@@ -89,12 +91,16 @@ def begin(room: Room) -> bool:
 async def begin_soon(room: Room) -> None:
     """Begin an epoch as soon as it can."""
     with trio.fail_after(10):
-        while not begin(room):
+        while not begin(room):  # noqa: ASYNC110 - nothing tells when it can
             await trio.sleep(0.001)
 
 
 def link_of(session: AsyncSession) -> Link:
     return session._linked()
+
+
+def is_level(replica: Replica, room: Room) -> bool:
+    return replica.in_step and replica.document.heads == room.document.heads
 
 
 async def all_equal(room: Room, *sessions: AsyncSession) -> None:
@@ -105,9 +111,7 @@ async def all_equal(room: Room, *sessions: AsyncSession) -> None:
                 await link_of(session).confirm(10)
         for session in sessions:
             replica = link_of(session).replica
-            await link_of(session).wait_until(lambda replica=replica: replica.in_step)
-            while replica.document.heads != room.document.heads:
-                await trio.sleep(0.001)
+            await link_of(session).wait_until(partial(is_level, replica, room))
             assert replica.document.cells() == room.document.cells()
             assert replica.confirmed
 
@@ -232,7 +236,7 @@ async def test_a_connection_lost_while_it_follows_is_told_as_lost(tmp_path: Path
         await session.close()
 
 
-@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("seed", range(8))
 async def test_whatever_happens_nothing_is_lost_and_all_agree(tmp_path: Path, seed: int) -> None:
     dice = random.Random(seed)
     longest = dice.choice([0, 3, 30, 200])
@@ -266,7 +270,7 @@ async def test_whatever_happens_nothing_is_lost_and_all_agree(tmp_path: Path, se
                 tokens.add(token)
                 result = await session.execute_cell(cell)
                 # Whoever else has appended to it meanwhile may be printed, too.
-                assert token in result.stdout, (result, daemon.kernels.launched[0].executed, (await session.get_cell(cell)))
+                assert token in result.stdout
                 printed[cell] = result.stdout
             else:
                 await session._in_step()
@@ -292,7 +296,7 @@ async def test_whatever_happens_nothing_is_lost_and_all_agree(tmp_path: Path, se
                 beginning.start_soon(begin_now_and_then)
                 async with trio.open_nursery() as clients:
                     for name, session in (("a", a), ("b", b), ("c", c)):
-                        clients.start_soon(client, session, name, 25)
+                        clients.start_soon(client, session, name, 15)
                 beginning.cancel_scope.cancel()
             await begin_soon(room)
             await all_equal(room, a, b, c)

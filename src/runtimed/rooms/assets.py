@@ -104,6 +104,7 @@ class MarkdownAssets:
             known = document.resolved_assets(cell_id)
             if may_have_images(source):
                 assets = await self._assets(source, document.attachments(cell_id), known)
+                document = self._room.document  # it may have begun anew
                 if cell_id not in document or document.source(cell_id) != source:
                     continue  # edited meanwhile, so it waits again
             elif not known:

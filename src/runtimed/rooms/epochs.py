@@ -23,6 +23,7 @@ from runtimed.document.sync_messages import announced_heads
 from runtimed.errors import RemoteProtocolError
 from runtimed.protocol import broadcasts, requests
 from runtimed.protocol.connection import encode_broadcast
+from runtimed.protocol.frames import FrameKind, encode_typed
 from runtimed.rooms.peer import Peer
 
 __all__ = ["EpochRequest", "Epochs", "begun_anew"]
@@ -57,6 +58,8 @@ class EpochRoom(Protocol):
     def resting(self) -> float:
         """Seconds since the last change; 0 while a cell runs."""
         ...
+
+    def generate_sync(self, peer: Peer) -> bytes | None: ...
 
     def go_on_in(self, document: NotebookDocument) -> None:
         """Take a document with the same content in place of the present one."""
@@ -151,6 +154,10 @@ class Epochs:
         if self._held or any(self._is_in_the_way(peer) for peer in peers):
             return False
         old = self._room.document
+        for peer in peers:
+            # What waits for the peer may be news of changes that it has not been sent yet.
+            if peer.behind and (message := self._room.generate_sync(peer)) is not None:
+                peer.post_sync(encode_typed(FrameKind.SYNC, message))
         self.number += 1
         for peer in peers:
             # The peer can tell what it has of others; what we have of it only we can.

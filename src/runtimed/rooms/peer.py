@@ -109,6 +109,13 @@ class Peer:
             self._comm_frames, self._comm_size = [], 0
         self._work.set()
 
+    def post_sync(self, frame: bytes) -> None:
+        """Put a sync message before all that waits and may be news of what it brings."""
+        self._outbox.insert(0, frame)
+        self._size += len(frame)
+        self._comm_frames = [index + 1 for index in self._comm_frames]
+        self._work.set()
+
     def post_first(self, frames: Iterable[bytes]) -> None:
         """Put the state of a room in the outbox of a peer that has just joined.
 
