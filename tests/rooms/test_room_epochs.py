@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import orjson
 import trio
 import trio.testing
 
@@ -209,13 +210,13 @@ async def test_peers_that_leave_are_in_nobodys_way(
         assert (room_of(daemon).epochs.number, room_of(daemon).document.changes) == (1, 1)
 
 
-async def test_no_epoch_begins_while_it_is_held(
+async def test_no_epoch_begins_while_the_file_is_at_work(
     tmp_path: Path, mock_clock: trio.testing.MockClock
 ) -> None:
     async with open_loopback(tmp_path, history=SHORT) as daemon:
         peer = await join(daemon, follows=True)
         room = room_of(daemon)
-        with room.epochs.held():
+        async with room.file._lock:
             await edit(peer, 50)
             await pass_time(mock_clock, 5)
             assert room.epochs.number == 0
@@ -235,3 +236,34 @@ async def test_requests_about_other_epochs_are_answered_and_change_nothing(
             assert await peer.ask(moved) == responses.Ok()
         await edit(peer, 5)
         assert room_of(daemon).document.source("c") == "x = 4"
+
+
+async def test_a_file_stays_known_across_an_epoch_and_a_restart(
+    tmp_path: Path, mock_clock: trio.testing.MockClock
+) -> None:
+    path = tmp_path / "n.ipynb"
+    async with open_loopback(tmp_path, history=SHORT) as daemon:
+        peer = daemon.connect()
+        await peer.open(handshake.OpenNotebook(str(path), autosave=False, follows_epochs=True))
+        await peer.sync()
+        await edit(peer, 25)
+        await peer.ask(requests.SaveNotebook(False))
+        room = daemon.rooms.find(str(path))
+        assert room is not None
+        assert not daemon.listed()[str(path)].unsaved
+        await pass_time(mock_clock, 2)
+        assert room.epochs.number == 1
+        assert not daemon.listed()[str(path)].unsaved
+        await follow(peer)
+        peer.replica.document.append_source("c", " # not in the file")
+        await peer.sync()
+        assert daemon.listed()[str(path)].unsaved
+        await pass_time(mock_clock, 1)
+    content = orjson.loads(path.read_bytes())
+    [cell] = [cell for cell in content["cells"] if cell["id"] == "c"]
+    cell["source"] = "from outside\n" + "".join(cell["source"])
+    path.write_bytes(orjson.dumps(content))
+    async with open_loopback(tmp_path) as daemon:
+        peer = await daemon.join(str(path))
+        assert peer.replica.document.source("c") == "from outside\nx = 24 # not in the file"
+        assert not list((tmp_path / "documents").glob("*.unsaved*"))

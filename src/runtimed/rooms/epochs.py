@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import trio
@@ -59,6 +58,11 @@ class EpochRoom(Protocol):
         """Seconds since the last change; 0 while a cell runs."""
         ...
 
+    @property
+    def busy_with_file(self) -> bool:
+        """Whether something is under way that says something of a version when it is done."""
+        ...
+
     def generate_sync(self, peer: Peer) -> bytes | None: ...
 
     def go_on_in(self, document: NotebookDocument) -> None:
@@ -78,7 +82,6 @@ class Epochs:
         self.look_at: float = bounds.fewest
         """Changes in the history beyond which `is_long` is to be called."""
         self._long = trio.Event()
-        self._held = 0
         self._previous: NotebookDocument | None = None  # until all have moved out of it
 
     # ------------------------------------------------------------------ peers
@@ -135,15 +138,6 @@ class Epochs:
 
     # ------------------------------------------------------------------ beginning
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """No epoch begins inside: for work that says something of a version when it is done."""
-        self._held += 1
-        try:
-            yield
-        finally:
-            self._held -= 1
-
     def is_long(self) -> None:
         """The history has passed `look_at`."""
         self._long.set()
@@ -151,7 +145,7 @@ class Epochs:
     def begin_nowait(self, document: NotebookDocument) -> bool:
         """Go on in a document with the same content, if everybody can; whether that was so."""
         peers = list(self._room.peers)
-        if self._held or any(self._is_in_the_way(peer) for peer in peers):
+        if self._room.busy_with_file or any(self._is_in_the_way(peer) for peer in peers):
             return False
         old = self._room.document
         for peer in peers:

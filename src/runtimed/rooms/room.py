@@ -247,6 +247,11 @@ class Room:
             return 0.0
         return trio.current_time() - self._changed_at
 
+    @property
+    def busy_with_file(self) -> bool:
+        """Whether the file is at work for a version of the document as it is."""
+        return self.file.busy
+
     def go_on_in(self, document: NotebookDocument) -> None:
         """Take a document with the same content in place of the present one, and have it written.
 
@@ -563,6 +568,7 @@ class Room:
             return True
         try:
             self._schedule.saved()
+            await self.file.settle_state()
             await self._file.save(self.document)
         except OSError as error:
             log.error("document not saved notebook=%s error=%s", self.notebook_id, error)

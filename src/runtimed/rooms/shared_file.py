@@ -127,6 +127,11 @@ class SharedFile:
         """Whether the document has what the file has not."""
         return self._path is not None and self._room.document.heads != self._saved_heads
 
+    @property
+    def busy(self) -> bool:
+        """Whether the file is being written or taken in, for a version of the document."""
+        return self._lock.locked()
+
     def changed(self) -> None:
         """The document has changed. Called for every change, so this does next to nothing."""
         self._changes += 1
@@ -210,16 +215,26 @@ class SharedFile:
         """Make a saved document the room's, without its past if that is too long."""
         room = self._room
         room.document = await begun_anew(document, self._history)
-        if room.document is document:
-            return
+        if room.document is not document:
+            self.begun_anew(document)
+            room.document_changed()
+
+    def begun_anew(self, old: NotebookDocument) -> None:
+        """The room's document has become another one, with the content of the old one."""
+        saved = old.heads == self._saved_heads
+        self._saved_heads = self._room.document.heads if saved else []
         if self._versions:
-            saved = document.heads == self._saved_heads
-            self._saved_heads = room.document.heads if saved else []
-            newest = attrs.evolve(self._versions[0], heads=tuple(room.document.heads), exact=saved)
             # The one before it stays: a crash may leave the document with its past on disk.
-            self._versions.insert(0, newest)
-            await self._save_state()
-        room.document_changed()
+            heads = tuple(self._room.document.heads)
+            self._remember(attrs.evolve(self._versions[0], heads=heads, exact=saved))
+            self._state_is_news = True
+            self._wanted.set()
+
+    async def settle_state(self) -> None:
+        """Have on disk what is remembered of the file, before a document that it speaks of."""
+        if self._state_is_news:
+            async with self._lock:
+                await self._save_state()
 
     async def load(self, loaded: LoadedNotebook) -> None:
         """Put a file's cells into the document, a batch at a time."""
@@ -425,9 +440,7 @@ class SharedFile:
     async def _save_when_due(self) -> None:
         while True:
             self._wanted = trio.Event()
-            if self._state_is_news:
-                async with self._lock:
-                    await self._save_state()
+            await self.settle_state()
             due = self._schedule.due()
             if due == math.inf:
                 await self._wanted.wait()
