@@ -151,7 +151,7 @@ def _other_value(draw: Draw, frames: Frames, at: int) -> None:
 
 def _change_value(draw: Draw, content: Any) -> None:
     while isinstance(content, (dict, list)) and content:
-        keys = sorted(content) if isinstance(content, dict) else range(len(content))
+        keys = sorted(content, key=repr) if isinstance(content, dict) else range(len(content))
         key = draw(st.sampled_from(keys))
         inner = content[key]
         if isinstance(inner, (dict, list)) and inner and draw(st.booleans()):
