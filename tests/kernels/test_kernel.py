@@ -104,7 +104,11 @@ async def test_an_interrupt_reaches_running_code(tmp_path: Path) -> None:
 
 async def test_a_kernel_that_exits_is_noticed_with_its_last_words(tmp_path: Path) -> None:
     async with running_kernel(tmp_path) as (kernel, heard):
-        kernel.execute("import os; print('x' * 10, flush=True); os.write(2, b'fatal'); os._exit(3)")
+        kernel.execute(
+            "import os, time; print('x' * 10, flush=True); os.write(2, b'fatal')\n"
+            "time.sleep(0.2)  # for the kernel's own threads, which end without a word\n"
+            "os._exit(3)"
+        )
         with trio.fail_after(5):
             await kernel.wait_ended()
         words = [heard.receive_nowait() for _ in range(heard.statistics().current_buffer_used)]

@@ -7,6 +7,7 @@ bytes and values.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -56,13 +57,16 @@ class SavedState:
         }
         if self.writing is not None:
             value["writing"] = _version_value(self.writing)
-        return orjson.dumps(value)
+        try:
+            return orjson.dumps(value)
+        except TypeError:  # a notebook may have integers of any size
+            return json.dumps(value, default=dict).encode()
 
     @classmethod
     def from_bytes(cls, notebook_id: str, data: bytes) -> SavedState:
         """Special cases: what can't be read is nothing remembered."""
         try:
-            value: Any = orjson.loads(data)
+            value: Any = json.loads(data)  # which keeps integers of any size
             writing = value.get("writing")
             return cls(
                 notebook_id,

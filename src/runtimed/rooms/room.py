@@ -21,7 +21,7 @@ from runtimed.document.actors import daemon_actor
 from runtimed.document.new_notebook import fill_new_notebook
 from runtimed.document.notebook import NotebookDocument, Touched
 from runtimed.document.settings_values import Settings
-from runtimed.errors import LocalProtocolError, RuntimedError, SaveRefused
+from runtimed.errors import LocalProtocolError, RoomClosed, RuntimedError, SaveRefused
 from runtimed.kernels.kernels import Kernels
 from runtimed.protocol import broadcasts, pool
 from runtimed.protocol.connection import encode_broadcast
@@ -235,8 +235,13 @@ class Room:
             await self._heads_changed.wait()
 
     async def wait_loaded(self) -> None:
-        """Wait until the notebook's file is in the document completely."""
+        """Wait until the notebook's file is in the document completely.
+
+        Raises: RoomClosed if the room ended before.
+        """
         await self._loaded.wait()
+        if self.loading:
+            raise RoomClosed("The notebook was closed while its file was being read")
 
     # ------------------------------------------------------------------ content
 
@@ -500,10 +505,11 @@ class Room:
                 await self._blobs_on_disk()
             with trio.move_on_after(_LAST_SAVE, shield=True):
                 await self._save_document()
-            with trio.move_on_after(_LAST_SAVE, shield=True):
-                await self.file.finish()
-            with trio.move_on_after(_LAST_SAVE, shield=True):
-                await self._save_document()  # what the last save has merged
+            if not self.loading:  # what is half loaded must not replace the whole
+                with trio.move_on_after(_LAST_SAVE, shield=True):
+                    await self.file.finish()
+                with trio.move_on_after(_LAST_SAVE, shield=True):
+                    await self._save_document()  # what the last save has merged
             self._loaded.set()
             self._ended.set()
 
