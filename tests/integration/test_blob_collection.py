@@ -57,11 +57,11 @@ def test_outputs_that_were_replaced_go_and_all_others_stay(
     changed = session.create_cell(BIG.format("a"))
     session.execute_cell(kept)
     session.execute_cell(changed)
-    first = blobs(home)
+    replaced = hashlib.sha256(b"a" * 20_000 + b"\n").hexdigest()
+    wait_until(lambda: replaced in blobs(home))
     session.set_source(changed, BIG.format("b"))
     session.execute_cell(changed)
-    wait_until(lambda: len(blobs(home) - first) >= 1)
-    wait_until(lambda: not first <= blobs(home))
+    wait_until(lambda: replaced not in blobs(home))
     time.sleep(2.5)  # two more looks
     assert session.get_cell(kept).outputs[0].text == "k" * 20_000 + "\n"
     assert session.get_cell(changed).outputs[0].text == "b" * 20_000 + "\n"

@@ -46,8 +46,10 @@ async def test_a_stock_client_opens_edits_runs_and_saves_beside_one_of_ours(
             )
             assert launched["result"] in ("kernel_launched", "kernel_already_running")
             [output] = await stock.execute("theirs")
-            [seen] = (await ours.get_cell("theirs")).outputs
             assert len(output) == 64
+            while not (found := (await ours.get_cell("theirs")).outputs):  # noqa: ASYNC110
+                await trio.sleep(0.01)
+            [seen] = found
             assert seen.text == "h\u00e9llo\n"
             await ours.set_source(cell, "6 * 7")
             result = await ours.execute_cell(cell)
