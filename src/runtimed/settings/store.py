@@ -43,7 +43,7 @@ _LAST_SAVE = 1.0
 #: Seconds between two looks at the settings file, and for which it must rest before it is read.
 #: Looking is cheaper here than watching: it is one file, which may be a link, on any file system,
 #: in a folder that need not exist yet.
-_LOOK = 1.0
+_LOOK = 2.0
 _REST = 0.1
 
 #: How often the file is merged anew because it was edited in the very moment of writing.
