@@ -25,6 +25,7 @@ from runtimed.client.replica import Replica
 from runtimed.document.actors import daemon_actor
 from runtimed.document.fresh_copy import fresh_copy
 from runtimed.document.history import HistoryBounds
+from runtimed.document.notebook import NotebookDocument
 from runtimed.errors import RuntimedError
 from runtimed.paths import Paths
 from runtimed.rooms.room import Room
@@ -309,3 +310,41 @@ async def test_whatever_happens_nothing_is_lost_and_all_agree(tmp_path: Path, se
                 shown = (await b.get_cell(cell_id)).outputs
                 assert "".join(o.text or "" for o in shown) == output
         assert room.document.changes < 10
+
+
+async def test_many_requests_behind_one_that_waits_for_moved_edits_are_all_answered(
+    tmp_path: Path,
+) -> None:
+    async with open_daemon(tmp_path) as daemon, connected(1) as [session]:
+        await session.start_kernel()
+        cell_id = await session.create_cell("print x")
+        await session._in_step()
+        await begin_soon(room_of(daemon))
+        await session.set_source(cell_id, "print y")
+        with trio.fail_after(20):
+            async with trio.open_nursery() as nursery:
+                for _ in range(400):
+                    nursery.start_soon(session.queue_cell, cell_id)
+            assert (await session.execute_cell(cell_id)).stdout == "y"
+
+
+def test_edits_brought_along_from_a_lost_connection_survive_an_epoch_that_begins_at_once() -> None:
+    def sync(daemon: NotebookDocument, replica: Replica) -> None:
+        peer = daemon.new_peer()
+        for _ in range(10):
+            if (message := daemon.generate_sync(peer)) is not None:
+                replica.receive(message)
+            if (message := replica.outgoing()) is not None:
+                daemon.receive_sync(peer, message)
+
+    document = NotebookDocument.create("room", daemon_actor())
+    document.insert_cell("a", "code", "x = 1")
+    lost, replica = Replica(), Replica()
+    sync(document, lost)
+    lost.document.append_source("a", "\nprecious = 2")
+    sync(document, replica)
+    assert replica.carry_over(lost)
+    replica.follow(1, document.heads)
+    sync(fresh_copy(document, daemon_actor()), replica)
+    assert replica.in_step
+    assert replica.document.source("a") == "x = 1\nprecious = 2"

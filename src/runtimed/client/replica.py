@@ -80,6 +80,7 @@ class Replica:
         """
         if not self.document.is_same_document(lost.document):
             return False
+        before = self.document.heads
         ours, theirs = self.document.new_peer(), lost.document.new_peer()
         while True:
             asked = self.document.generate_sync(ours)
@@ -89,6 +90,7 @@ class Replica:
             if given is not None:
                 self.document.receive_sync(ours, given)
             if asked is None and given is None:
+                self.document.adopt_changes_since(before)
                 return True
 
     def receive(self, data: bytes) -> Touched:

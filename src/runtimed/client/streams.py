@@ -175,17 +175,11 @@ class ExecutionEventStream:
             return _input_event(broadcast)
         assert isinstance(broadcast, broadcasts.Output)
         if self._signal_only:
-            await self._link.wait_until(lambda: self._is_in_document(broadcast))
+            # News follow the sync message that they are about, so this is what was announced or
+            # something newer: the output itself may have been revised meanwhile.
+            await self._link.wait_until(lambda: self._link.replica.in_step)
         return await output_event(
             self._link, self._places, broadcast, signal_only=self._signal_only
-        )
-
-    def _is_in_document(self, broadcast: broadcasts.Output) -> bool:
-        document = self._link.replica.document
-        return (
-            self._execution.over
-            or broadcast.cell_id not in document
-            or broadcast.output_json in document.outputs(broadcast.cell_id)
         )
 
     def _final_events(self) -> list[ExecutionEvent]:

@@ -25,8 +25,8 @@ __all__ = ["Greeting", "serve_notebook"]
 
 log = logging.getLogger(__name__)
 
-#: Requests of one peer that wait for their turn; when full, the peer is not read any further.
-_REQUESTS = 256
+#: Requests of one peer that wait for their turn; with more, the peer is dropped.
+_REQUESTS = 10_000
 
 #: Seconds to write what waits for a peer that has broken the protocol.
 _LAST_WRITE = 1.0
@@ -111,7 +111,7 @@ async def _read(link: Link, room: Room, peer: Peer, worker: _Worker) -> None:
                 room.epoch_request(peer, event.request)
                 _respond(link, peer, responses.Ok(), event.id)
             else:
-                await worker.take(event)
+                worker.take(event)
         elif isinstance(event, events.UnknownRequest):
             _respond(link, peer, responses.Error(error=event.error), event.id)
         elif isinstance(event, events.PresenceMessage):
@@ -160,10 +160,11 @@ class _Worker:
         self._room = room
         self._peer = peer
         self._unanswered = 0
-        # A request that finds the channel full waits, and with it the reading of this peer alone.
+        # The reader never waits for an answer: what an answer waits for may be what it reads next.
         self._send, self._receive = trio.open_memory_channel[tuple[events.Request, int]](_REQUESTS)
 
-    async def take(self, request: events.Request) -> None:
+    def take(self, request: events.Request) -> None:
+        """Have a request answered. Raises: RemoteProtocolError if far too many wait."""
         if not self._unanswered:
             response = start_at_once(self._room, request.request)
             if response is not None:
@@ -171,7 +172,12 @@ class _Worker:
                 self._peer.post_soon(frame)
                 return
         self._unanswered += 1
-        await self._send.send((request, self._peer.writes_in))
+        try:
+            self._send.send_nowait((request, self._peer.writes_in))
+        except trio.WouldBlock:
+            raise RemoteProtocolError(
+                f"{_REQUESTS} requests wait for their answers; wait for some before sending more"
+            ) from None
 
     async def run(self) -> None:
         """Answer what was taken. Runs until cancelled."""

@@ -57,6 +57,7 @@ class SharedDocument:
         self._log_heads = self._heads if stored else []
         self._changes = len(document.get_changes([])) if self._heads else 0
         self._unproven = False  # whether a peer's changes came since the last save
+        self._adopted: set[bytes] = set()  # changes of others that count as our own
         self.actor: bytes = document.get_actor()  # our name as a writer
 
     @staticmethod
@@ -180,9 +181,16 @@ class SharedDocument:
         """
         known = [bytes.fromhex(head) for head in had if self._has_change(head)]
         beyond = self._doc.get_changes(known)
-        if not any(change.actor_id == self.actor for change in beyond):
-            return None
-        return known + [change.hash for change in beyond if change.actor_id != self.actor]
+        others = [change.hash for change in beyond if not self._is_own(change)]
+        return None if len(others) == len(beyond) else known + others
+
+    def adopt_changes_since(self, heads: Iterable[str]) -> None:
+        """Take what came after a version for our own: the edits of an earlier copy of ours."""
+        known = [bytes.fromhex(head) for head in heads]
+        self._adopted.update(change.hash for change in self._doc.get_changes(known))
+
+    def _is_own(self, change: Change) -> bool:
+        return change.actor_id == self.actor or change.hash in self._adopted
 
     # Editing
 

@@ -99,20 +99,26 @@ class Peer:
             self._patience.deadline = due
 
     def post(self, frames: Iterable[bytes]) -> None:
-        """Put complete frames in the outbox. A peer that lets too many wait is dropped."""
+        """Put complete frames in the outbox. A peer that lets too many wait is dropped.
+
+        One that is large by itself is no fault of the peer: what counts is what waits behind it.
+        """
+        waited = self._size
         for frame in frames:
             self._outbox.append(frame)
             self._size += len(frame)
-        if self._size > OUTBOX_BYTES or len(self._outbox) > OUTBOX_FRAMES:
+        if waited > OUTBOX_BYTES or len(self._outbox) > OUTBOX_FRAMES:
             self.overrun = True
             self._outbox.clear()
             self._comm_frames, self._comm_size = [], 0
         self._work.set()
 
     def post_sync(self, frame: bytes) -> None:
-        """Put a sync message before all that waits and may be news of what it brings."""
+        """Put a sync message before all that waits and may be news of what it brings.
+
+        It counts against no bound, as one that is made when it can be sent would not.
+        """
         self._outbox.insert(0, frame)
-        self._size += len(frame)
         self._comm_frames = [index + 1 for index in self._comm_frames]
         self._work.set()
 
