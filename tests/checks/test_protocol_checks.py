@@ -42,7 +42,7 @@ from runtimed.protocol import broadcasts, convert, events, handshake, requests, 
 from runtimed.protocol.connection import CLIENT, DAEMON, NEED_DATA, PREAMBLE, Connection
 from runtimed.protocol.frames import MAX_FRAME, FrameReader, encode_frame
 from runtimed.protocol.presence import Cursor, Update, decode, encode
-from stock_client import StockClient, read_blob, stock_client
+from stock_client import SYNC, StockClient, read_blob, stock_client
 from wire_peer import read_to_end
 
 
@@ -258,6 +258,23 @@ async def test_check_08_what_was_just_written_runs_and_outputs_precede_their_new
             printed = "".join(f"{line}\n" for line in range(number + 1))
             assert manifest["text"]["inline"] == printed
             assert client.text(cell, "execution_count") == str(number + 1)
+
+
+@pytest.mark.real
+async def test_check_08_holds_for_an_edit_that_was_held_back(
+    daemon_home: DaemonHome, tmp_path: Path
+) -> None:
+    async with with_a_kernel(daemon_home, tmp_path / "n.ipynb") as client:
+        [cell] = client.cell_ids()
+        client.append(cell, "print('late')")
+        # What a client sends whose filter takes the edit for one that the daemon has.
+        [head] = client.doc.get_heads()
+        await client.send(SYNC, b"\x42\x01" + head + b"\0\0\0")
+        await client.request("execute_cell", cell_id=cell)
+        await client.hear("execution_done", cell_id=cell)
+        [output] = client.outputs(cell)
+        manifest = json.loads(await read_blob(daemon_home.socket, output))
+        assert manifest["text"]["inline"] == "late\n"
 
 
 @pytest.mark.real

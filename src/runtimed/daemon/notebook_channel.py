@@ -166,7 +166,7 @@ class _Worker:
     def take(self, request: events.Request) -> None:
         """Have a request answered. Raises: RemoteProtocolError if far too many wait."""
         if not self._unanswered:
-            response = start_at_once(self._room, request.request)
+            response = start_at_once(self._room, self._peer, request.request)
             if response is not None:
                 frame = self._link.protocol.send(events.Response(response, request.id))
                 self._peer.post_soon(frame)

@@ -24,6 +24,10 @@ log = logging.getLogger(__name__)
 _KERNEL_ANSWER = 5.0
 _CATCH_UP = 30.0
 
+#: The same for a client whose requests can't say what they build on. It may be waiting for the
+#: answer before it sends what is missing, so this is not long.
+_CATCH_UP_UNNAMED = 1.0
+
 #: These may take long; with an id of their own they hold up nothing behind them.
 LONG_REQUESTS = (
     requests.LaunchKernel,
@@ -61,8 +65,8 @@ async def answer(room: Room, peer: Peer, request: Any, written_in: int) -> Any:
     if handler is None:
         return responses.Error(error=f"{type(request).__name__} is not available in this version")
     try:
-        if heads := getattr(request, "heads", None):
-            await _wait_edits(room, peer, heads, written_in)
+        if hasattr(request, "heads"):
+            await _wait_edits(room, peer, request.heads, written_in)
         return await handler(room, peer, request)
     except CellNotFound as error:
         return responses.Error(error=f"Cell not found in document: {error.cell_id}")
@@ -74,14 +78,19 @@ async def answer(room: Room, peer: Peer, request: Any, written_in: int) -> Any:
         return responses.Error(error=f"{what}: {type(error).__name__}: {error}")
 
 
-def start_at_once(room: Room, request: Any) -> responses.CellQueued | None:
+def start_at_once(room: Room, peer: Peer, request: Any) -> responses.CellQueued | None:
     """Run a cell right away, if that is what is asked and nothing has to be waited for.
 
     None for everything else: then `answer` is to do it.
     """
     if not isinstance(request, requests.ExecuteCell) or not room.has_kernel:
         return None
-    if len(room.runner.queue) or not room.document.has_heads(list(request.heads or ())):
+    if len(room.runner.queue):
+        return None
+    if request.heads is None:
+        if not room.epochs.has_announced(peer):
+            return None
+    elif not room.document.has_heads(request.heads):
         return None
     try:
         execution = room.runner.execute(request.cell_id)
@@ -127,8 +136,12 @@ async def _run_all_cells(room: Room, peer: Peer, request: requests.RunAllCells) 
     return responses.AllCellsQueued(count=len(code_cells), executions=executions)
 
 
-async def _wait_edits(room: Room, peer: Peer, heads: Sequence[str], written_in: int) -> None:
+async def _wait_edits(room: Room, peer: Peer, heads: Sequence[str] | None, written_in: int) -> None:
     """Wait until what the client has written before its request has arrived."""
+    if heads is None:
+        with trio.move_on_after(_CATCH_UP_UNNAMED):
+            await room.wait_announced(peer)
+        return
     if room.epochs.has(peer, heads, written_in):
         return
     with trio.move_on_after(_CATCH_UP) as patience:

@@ -114,6 +114,15 @@ class Epochs:
         previous = self._previous
         return previous is not None and written_in == self.number - 1 and previous.has_heads(heads)
 
+    def has_announced(self, peer: Peer) -> bool:
+        """Whether the document has all that a peer's latest sync message says the peer has.
+
+        It may lack some of it: a peer can take a change for one that we have, because we describe
+        ours with a filter, and holds it back until we ask.
+        """
+        heads = self._announced(peer)
+        return heads is None or not self.is_here(peer) or self._room.document.has_heads(heads)
+
     def _is_settled(self, peer: Peer) -> bool:
         """Whether a peer is here with everything it had edited elsewhere."""
         return (
@@ -127,8 +136,7 @@ class Epochs:
         their way."""
         if not peer.follows_epochs or not self._is_settled(peer):
             return True
-        heads = self._announced(peer)
-        return heads is None or not self._room.document.has_heads(heads)
+        return self._announced(peer) is None or not self.has_announced(peer)
 
     def _announced(self, peer: Peer) -> list[str] | None:
         try:
