@@ -278,6 +278,8 @@ def _parse_cell(raw: dict[str, Any], where: str, has_id: bool) -> FileCell:
         outputs = []
     if not isinstance(outputs, list) or not all(isinstance(output, dict) for output in outputs):
         raise NotebookUnreadable(f"{where}: 'outputs' is not an array of objects")
+    if not all(isinstance(output.get("output_type", ""), str) for output in outputs):
+        raise NotebookUnreadable(f"{where}: the 'output_type' of an output is not a text")
     count = raw.get("execution_count")
     try:
         storable(metadata or {})

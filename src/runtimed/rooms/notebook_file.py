@@ -72,6 +72,8 @@ def read_if_other(path: Path, known: Sequence[FileVersion]) -> LoadedNotebook | 
 
 def _read(path: Path) -> bytes | None:
     try:
+        if path.exists() and not path.is_file():  # reading a pipe would wait for ever
+            raise NotebookUnreadable(f"Cannot access notebook '{path}': it is no regular file")
         return path.read_bytes()
     except FileNotFoundError:
         return None

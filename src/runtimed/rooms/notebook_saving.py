@@ -151,6 +151,16 @@ def notebook_target(path: Path, what: str) -> Path:
     return path if path.suffix == ".ipynb" else path.with_name(path.name + ".ipynb")
 
 
+def is_same_file(path: Path, own: Path) -> bool:
+    """Whether a path leads to a file, whose links are resolved, in whatever spelling."""
+    if os.path.realpath(path) == os.fspath(own):
+        return True
+    try:
+        return path.samefile(own)
+    except OSError:
+        return False
+
+
 def file_digest(path: Path) -> str | None:
     """The SHA-256 of a file; None if it is missing. Raises: OSError, SaveRefused for no file."""
     _check_regular(path)
@@ -192,7 +202,7 @@ def _resolve(cell: CellSnapshot | CellState, read_blob: ReadBlob) -> list[dict[s
     for number, entry in enumerate(cell.outputs, 1):
         try:
             outputs.append(resolve_entry(entry, read_blob))
-        except (LookupError, ValueError) as error:
+        except (LookupError, ValueError, RecursionError) as error:
             raise SaveRefused(
                 f"output {number} of cell {cell.id} can't be read ({error}); "
                 "nothing was saved, so that it is not lost in the file too. "
@@ -220,12 +230,10 @@ def resolve_entry(entry: str, read_blob: ReadBlob) -> dict[str, Any]:
     """
     read = _demanding(read_blob)
     # The hash form is tested first: an all-digit hash is also valid JSON.
-    if is_blob_hash(entry):
-        return resolve_manifest(parse_json(read(entry)), read)
-    output = parse_json(entry)
-    if not isinstance(output, dict):
+    found = parse_json(read(entry) if is_blob_hash(entry) else entry)
+    if not isinstance(found, dict) or not isinstance(found.get("output_type"), str):
         raise ValueError("not an output")
-    return output
+    return resolve_manifest(found, read) if is_blob_hash(entry) else found
 
 
 def _demanding(read_blob: ReadBlob) -> Callable[[str], bytes]:

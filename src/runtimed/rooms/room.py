@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -179,11 +179,22 @@ class Room:
         self._heads_changed = trio.Event()
 
     def broadcast(self, message: broadcasts.NotebookBroadcast) -> None:
-        """Put a message in every peer's outbox; encoded once."""
-        if self.peers:
+        """Put a message in every peer's outbox; encoded once.
+
+        One that is too large or too deep for a frame is left out; the document has the content.
+        """
+        self._post(self.peers, message)
+
+    def _post(self, peers: Collection[Peer], message: broadcasts.NotebookBroadcast) -> None:
+        if not peers:
+            return
+        try:
             frame = encode_broadcast(message)
-            for peer in self.peers:
-                peer.post((frame,))
+        except LocalProtocolError as error:
+            log.warning("broadcast left out notebook=%s reason=%s", self.notebook_id, error)
+            return
+        for peer in peers:
+            peer.post((frame,))
 
     def kernel_state(self, status: str) -> None:
         """Let the presence of the kernel follow; it travels with what is broadcast anyway."""
@@ -216,10 +227,7 @@ class Room:
     def tell(self, peer_ids: Iterable[str], message: broadcasts.NotebookBroadcast) -> None:
         """Put a message in the outboxes of some peers."""
         chosen = frozenset(peer_ids)
-        frame = encode_broadcast(message)
-        for peer in self.peers:
-            if peer.id in chosen:
-                peer.post((frame,))
+        self._post([peer for peer in self.peers if peer.id in chosen], message)
 
     def epoch_request(self, peer: Peer, request: EpochRequest) -> None:
         """What a peer says of its epoch, in the order of its stream."""
@@ -232,6 +240,11 @@ class Room:
         `heads` are those that it named, `written_in` the epoch it wrote in.
         """
         while not self.epochs.has(peer, heads, written_in):
+            await self._heads_changed.wait()
+
+    async def wait_announced(self, peer: Peer) -> None:
+        """Wait for what a peer's latest sync message names and lacks; the caller sets the limit."""
+        while not self.epochs.has_announced(peer):
             await self._heads_changed.wait()
 
     async def wait_loaded(self) -> None:
@@ -319,7 +332,8 @@ class Room:
         notebook that was saved still is."""
         with self.file.beside_content(), self.document.batch():
             for cell_id, found in assets.items():
-                self.document.set_resolved_assets(cell_id, found)
+                if cell_id in self.document:  # deleted, perhaps, while others were looked at
+                    self.document.set_resolved_assets(cell_id, found)
         self.document_changed()
 
     async def save(self, path: Path | None) -> Path:
@@ -356,7 +370,7 @@ class Room:
         The room is not affected.
         Raises: SaveRefused, also for a file that exists and may not be overwritten; RuntimedError.
         """
-        target = notebook_target(path, "clone")
+        target = await self.file.resolve(notebook_target(path, "clone"))
         if target == self.path:
             raise SaveRefused(f"'{target}' is the notebook itself: choose another path")
         await self.wait_loaded()
@@ -500,18 +514,25 @@ class Room:
             self.ending = True
             for peer in self.peers:
                 peer.dismiss("The notebook was closed")
-            # Blobs first, but a disk that refuses those must not cost the document.
-            with trio.move_on_after(_LAST_SAVE, shield=True):
-                await self._blobs_on_disk()
-            with trio.move_on_after(_LAST_SAVE, shield=True):
-                await self._save_document()
-            if not self.loading:  # what is half loaded must not replace the whole
-                with trio.move_on_after(_LAST_SAVE, shield=True):
-                    await self.file.finish()
-                with trio.move_on_after(_LAST_SAVE, shield=True):
-                    await self._save_document()  # what the last save has merged
-            self._loaded.set()
-            self._ended.set()
+            try:
+                await self._save_last()
+            finally:
+                self._loaded.set()
+                self._ended.set()
+
+    async def _save_last(self) -> None:
+        """Save what the room ends with, each step within its time."""
+        # Blobs first, but a disk that refuses those must not cost the document.
+        with trio.move_on_after(_LAST_SAVE, shield=True):
+            await self._blobs_on_disk()
+        with trio.move_on_after(_LAST_SAVE, shield=True):
+            await self._save_document()
+        if self.loading:
+            return  # what is half loaded must not replace the whole
+        with trio.move_on_after(_LAST_SAVE, shield=True):
+            await self.file.finish()
+        with trio.move_on_after(_LAST_SAVE, shield=True):
+            await self._save_document()  # what the last save has merged
 
     async def _load_and_follow(self, loaded: LoadedNotebook | None) -> None:
         if loaded is not None:

@@ -38,7 +38,9 @@ from runtimed.rooms.notebook_file import (
 from runtimed.rooms.notebook_saving import (
     ChangedUnderneath,
     Written,
+    is_same_file,
     notebook_target,
+    read_base,
     write_notebook,
 )
 
@@ -269,7 +271,7 @@ class SharedFile:
 
         Raises: SaveRefused, RuntimedError with the protocol's texts.
         """
-        target = self._target(path)
+        target = await self.resolve(self._target(path))
         try:
             if target == self._path:
                 async with self._lock:
@@ -285,6 +287,14 @@ class SharedFile:
         except OSError as error:
             raise RuntimedError(f"Failed to write notebook: {error}") from error
         return target
+
+    async def resolve(self, target: Path) -> Path:
+        """The room's own path if this is another spelling of it, through a link for instance."""
+        own = self._path
+        if own is None or target == own:
+            return target
+        same = await trio.to_thread.run_sync(is_same_file, target, own, limiter=self._disk)
+        return own if same else target
 
     def _target(self, path: Path | None) -> Path:
         target = path or self._path
@@ -357,6 +367,8 @@ class SharedFile:
                 self._documents.write_state(self._state(writing))
 
         def write() -> Written:
+            if target not in (base, self._path):
+                read_base(target)  # which refuses what is no notebook
             return write_notebook(
                 target,
                 state.cells,
@@ -434,6 +446,8 @@ class SharedFile:
                     try:
                         await self._take_in()
                         self._complaint = None
+                        if self.unsaved:  # a save may have been refused for what was there before
+                            self._save_soon()
                     except RuntimedError as error:  # half written, or no notebook: until it is one
                         self._complain("file ignored for now", error)
 
@@ -453,8 +467,7 @@ class SharedFile:
         """The last save, for a room that ends."""
         if self._state_is_news:
             await self._save_state()
-        if self._schedule.due() != math.inf:
-            await self._save_if_changed()
+        await self._save_if_changed()
 
     async def _save_if_changed(self) -> bool:
         """Autosave; False if it is to be tried again without a new change."""
@@ -467,8 +480,9 @@ class SharedFile:
             except (NotebookUnreadable, SaveRefused) as error:
                 self._schedule.saved()  # until somebody changes the document or the file
                 self._complain("not autosaved", error)
-            except OSError as error:
+            except (OSError, RuntimedError) as error:
                 self._complain("not autosaved, will be tried again", error)
+                self._schedule.changed(trio.current_time())
                 return False
         return True
 
@@ -494,7 +508,10 @@ class SharedFile:
             await trio.to_thread.run_sync(
                 self._documents.write_state, self._state(), limiter=self._disk
             )
-        except OSError as error:
+        except BaseException as error:
+            self._state_is_news = True
+            if not isinstance(error, OSError):
+                raise
             log.warning("saved state not written path=%s error=%s", self._path, error)
 
 
