@@ -24,6 +24,7 @@ class MemoryBuilder:
     """Environments that are names. `outcomes`: what the next builds raise, None for success."""
 
     seconds: float = 10.0
+    removing: float = 1.0
     leftovers: Leftovers = attrs.field(factory=Leftovers)
     outcomes: list[Exception | None] = attrs.field(factory=list)
     there: set[Path] = attrs.field(factory=set)
@@ -71,7 +72,7 @@ class MemoryBuilder:
         self.claimed.append(environment.path)
 
     async def remove(self, environment: Environment) -> None:
-        await trio.sleep(1)
+        await trio.sleep(self.removing)
         self.there.discard(environment.path)
         self.removed.append(environment.path)
 
@@ -304,6 +305,21 @@ async def test_a_flush_removes_what_is_there_and_refills_at_once(
         await full(pool)
         assert builder.built_with[2:] == [(("polars",), False)] * 2
         assert "renew" in builder.log
+
+
+async def test_a_flush_does_not_wait_for_ever_on_a_slow_disk(autojump_clock: MockClock) -> None:
+    builder = MemoryBuilder(seconds=1, removing=100)
+    async with running_pool(builder, target=2) as pool:
+        await full(pool)
+        before = trio.current_time()
+        await pool.flush()
+        assert trio.current_time() - before == pytest.approx(10)
+        await full(pool)
+        taken = pool.take_nowait()
+        assert taken is not None
+        assert taken.path not in (ROOT / "built-1", ROOT / "built-2")
+        await trio.sleep(300)
+        assert sorted(builder.removed)[:2] == [ROOT / "built-1", ROOT / "built-2"]
 
 
 async def test_a_flush_restarts_builds_in_flight_and_forgets_failures(

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 _LOOK_AGAIN = 30.0
 _BUILDS_FIRST = 10.0
+_DELETING = 10.0
 _PHASES_QUEUED = 64  # what is more is dropped, see _Listener
 
 
@@ -176,8 +177,10 @@ class Pool:
         return True
 
     async def flush(self, packages: Sequence[str] | None = None) -> None:
-        """Replace everything: returns once the available environments are gone; builds in flight
-        start anew and the failure record is forgotten.
+        """Replace everything: builds in flight start anew and the failure record is forgotten.
+
+        Returns once the available environments are deleted; a disk that is slow at this goes on
+        with it afterwards, and nobody gets one of them any more.
 
         packages: what environments hold from now on; None leaves that as it is.
         """
@@ -192,7 +195,8 @@ class Pool:
         if drained and self._nursery is not None:
             gone = trio.Event()
             self._nursery.start_soon(self._remove_all, drained, gone)
-            await gone.wait()
+            with trio.move_on_after(_DELETING):
+                await gone.wait()
         else:
             await trio.lowlevel.checkpoint()
 
