@@ -404,6 +404,10 @@ def test_format_3_is_upgraded() -> None:
             b'{"cells": [{"outputs": [5]}]}',
             "n.ipynb: cell 1: 'outputs' is not an array of objects",
         ),
+        (
+            b'{"cells": [{}, {"outputs": [{}, {"output_type": []}]}]}',
+            "n.ipynb: cell 2: the 'output_type' of an output is not a text",
+        ),
         (b'{"cells": [{"metadata": 5}]}', "n.ipynb: cell 1: 'metadata' is not an object"),
         (b'{"cells": [{"cell_type": 5}]}', "n.ipynb: cell 1: 'cell_type' is not a text"),
         (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from runtimed.errors import NotebookUnreadable
 from runtimed.outputs.manifest import BLOB_LIMIT
-from runtimed.rooms.notebook_file import read_notebook
+from runtimed.rooms.notebook_file import read_digest, read_if_other, read_notebook
 
 
 def write(path: Path, **parts: Any) -> Path:
@@ -36,3 +37,20 @@ def test_an_output_of_an_unknown_type_is_kept_exactly(tmp_path: Path) -> None:
     output = {"output_type": "new", "huge": 2**80, "text": ["a", "b"]}
     path = write(tmp_path / "a.ipynb", cell_type="code", execution_count=None, outputs=[output])
     assert json.loads(read_notebook(path).version.state.cells[0].outputs[0]) == output
+
+
+@pytest.mark.parametrize("output_type", [5, None, [], {}])
+def test_an_output_whose_type_is_no_text_is_named(tmp_path: Path, output_type: Any) -> None:
+    outputs = [{"output_type": output_type}]
+    path = write(tmp_path / "a.ipynb", cell_type="code", execution_count=None, outputs=outputs)
+    with pytest.raises(NotebookUnreadable, match=r"a.ipynb: cell 1: the 'output_type' of an"):
+        read_notebook(path)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_is_refused_without_waiting_for_it(tmp_path: Path, make: Any) -> None:
+    path = tmp_path / "n.ipynb"
+    make(path)
+    for read in (read_notebook, read_digest, lambda path: read_if_other(path, ())):
+        with pytest.raises(NotebookUnreadable, match=r"n.ipynb': it is no regular file"):
+            read(path)

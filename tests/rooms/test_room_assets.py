@@ -180,6 +180,19 @@ async def test_images_that_changed_while_the_notebook_was_closed_are_read_again(
         await wait_assets(peer, {"a.png": sha256(b"other")})
 
 
+async def test_cells_deleted_while_their_images_were_read_are_passed_over(tmp_path: Path) -> None:
+    async with open_loopback(tmp_path) as daemon:
+        peer = await daemon.join(UNTITLED)
+        peer.replica.document.insert_cell("m", "markdown", "")
+        await peer.sync()
+        room = daemon.rooms.find(UNTITLED)
+        assert room is not None
+        room.assets_resolved({"gone": {"a.png": "0" * 64}, "m": {"b.png": "1" * 64}})
+        await peer.sync()
+        assert peer.replica.document.resolved_assets("m") == {"b.png": "1" * 64}
+        assert peer.replica.document.cell_ids() == ["m"]
+
+
 def test_a_file_that_has_not_changed_is_not_read_again(tmp_path: Path) -> None:
     target = RelativeFile("a.png", "image/png")
     (tmp_path / "a.png").write_bytes(b"a")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -138,3 +139,21 @@ async def test_a_clone_replaces_a_file_when_that_is_asked(
         assert len(json.loads((tmp_path / "other.ipynb").read_bytes())["cells"]) == 2
         reply = await peer.ask(requests.CloneNotebook(str(tmp_path / "n.ipynb"), overwrite=True))
         assert "is the notebook itself" in reply.error
+
+
+async def test_a_clone_to_another_spelling_of_the_notebook_is_refused(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path
+) -> None:
+    async with open_loopback(tmp_path) as daemon:
+        await opened(daemon, tmp_path / "n.ipynb")
+        peer = await daemon.join(str(tmp_path / "n.ipynb"))
+        before = (tmp_path / "n.ipynb").read_bytes()
+        (tmp_path / "symlink.ipynb").symlink_to(tmp_path / "n.ipynb")
+        os.link(tmp_path / "n.ipynb", tmp_path / "hardlink.ipynb")
+        (tmp_path / "folder").mkdir()
+        for name in ("symlink", "hardlink.ipynb", "folder/../n.ipynb"):
+            request = requests.CloneNotebook(f"{tmp_path}/{name}", overwrite=True)
+            reply = await peer.ask(request)
+            assert f"'{tmp_path}/n.ipynb' is the notebook itself" in reply.error
+        assert (tmp_path / "n.ipynb").read_bytes() == before
+        assert (tmp_path / "hardlink.ipynb").samefile(tmp_path / "n.ipynb")

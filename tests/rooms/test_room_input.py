@@ -9,7 +9,7 @@ import trio.testing
 
 from loopback import FakeKernel, Loopback, open_loopback
 from runtimed.messages.inputs import END_OF_INPUT
-from runtimed.protocol import broadcasts, events, requests, responses
+from runtimed.protocol import MAX_FRAME, broadcasts, events, requests, responses
 from wire_peer import WirePeer
 
 
@@ -116,3 +116,30 @@ async def test_a_question_in_the_name_of_no_cell_gets_the_end_of_input(tmp_path:
         kernel.ask("who?")
         assert await asked(one) == []
         assert kernel.inputs == [END_OF_INPUT]
+
+
+async def test_a_prompt_with_half_a_character_is_asked(tmp_path: Path) -> None:
+    async with open_loopback(tmp_path) as daemon:
+        one = await daemon.join("n")
+        kernel = await start(daemon, one, "wait")
+        await one.ask(requests.SetStdin(True))
+        await one.ask(requests.ExecuteCell("c0"))
+        await trio.testing.wait_all_tasks_blocked()
+        kernel.ask("name\ud800?")
+        assert await asked(one) == ["input-1 c0 name\ufffd?"]
+
+
+async def test_a_prompt_too_large_for_a_frame_ends_nothing_but_its_question(
+    tmp_path: Path,
+) -> None:
+    async with open_loopback(tmp_path) as daemon:
+        one = await daemon.join("n")
+        kernel = await start(daemon, one, "wait", "print more")
+        await one.ask(requests.SetStdin(True))
+        await one.ask(requests.ExecuteCell("c0"))
+        await trio.testing.wait_all_tasks_blocked()
+        kernel.ask("x" * MAX_FRAME)
+        assert await asked(one) == []
+        await one.ask(requests.InterruptExecution())
+        await one.ask(requests.ExecuteCell("c1"))
+        assert (await one.hear_done("c1")).outcome == "ok"

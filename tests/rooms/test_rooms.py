@@ -352,6 +352,38 @@ async def test_the_kernel_is_stopped_only_by_the_last_who_leaves(tmp_path: Path)
         assert not daemon.kernels.launched[0].running
 
 
+async def test_a_broadcast_that_no_frame_can_hold_is_left_out_and_the_room_goes_on(
+    tmp_path: Path,
+) -> None:
+    deep: Any = 1
+    for _ in range(300):
+        deep = [deep]
+    async with open_loopback(tmp_path) as daemon:
+        peer = await daemon.join("room")
+        await add_cell(peer, "c", "wait")
+        await peer.ask(requests.LaunchKernel("python", "auto"))
+        await peer.ask(requests.ExecuteCell("c"))
+        await trio.testing.wait_all_tasks_blocked()
+        kernel = daemon.kernels.launched[0]
+        shown = {"transient": {"display_id": "d"}, "metadata": {}}
+        kernel.say("kernel-1-1", "display_data", {**shown, "data": {"text/plain": "old"}})
+        data = {"application/json": deep}
+        kernel.say("kernel-1-1", "update_display_data", {**shown, "data": data})
+        kernel.finish()
+        assert (await peer.hear_done("c")).outcome == "ok"
+        assert not any(
+            isinstance(event.broadcast, broadcasts.DisplayUpdate)
+            for event in peer.heard
+            if isinstance(event, events.Broadcast)
+        )
+        await peer.sync()
+        [entry] = peer.replica.document.outputs("c")
+        manifest = await daemon.blobs.load(entry)
+        assert manifest is not None
+        assert b"[" * 300 in manifest
+        assert not room_of(daemon, "room").ending
+
+
 # ---------------------------------------------------------------------- files
 
 
@@ -540,6 +572,23 @@ async def test_a_document_that_was_being_written_when_its_room_ended_is_written_
             limiter.release_on_behalf_of(token)
         await room.wait_ended()
         again = await daemon.join("room")
+        assert again.replica.document.source("c") == "kept"
+
+
+async def test_a_room_whose_last_save_fails_has_ended_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail() -> None:
+        await trio.lowlevel.checkpoint()
+        raise ArithmeticError("a fault")
+
+    async with open_loopback(tmp_path) as daemon:
+        peer = await daemon.join("room")
+        await add_cell(peer, "c", "kept")
+        monkeypatch.setattr(room_of(daemon, "room").file, "finish", fail)
+        with trio.fail_after(5):
+            assert await daemon.rooms.shutdown_notebook("room")
+            again = await daemon.join("room")
         assert again.replica.document.source("c") == "kept"
 
 

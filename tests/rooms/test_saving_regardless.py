@@ -1,24 +1,26 @@
-"""Saving in the face of links, of content that can't be saved, and of files that come and go."""
+"""Saving a notebook where something is in the way: links, odd content, files that come and go."""
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
-import trio
-from shared_files import cell, notebook, open_file, pass_time, settle, sources
+from shared_files import cell, edit, notebook, open_file, pass_time, sources
 from trio.testing import MockClock
 
 from loopback import Loopback, open_loopback
-from runtimed.errors import NotebookUnreadable
-from runtimed.outputs.manifest import MANIFEST_MEDIA_TYPE
+from runtimed.errors import BlobStoreFull, SaveRefused
 from runtimed.protocol import broadcasts, events, requests, responses
-from runtimed.rooms.notebook_file import read_notebook
+from runtimed.rooms.notebook_saving import write_notebook
 from runtimed.rooms.room import Room
+from wire_peer import WirePeer
 
+# Seconds within which a change of the file is in the document, and one of the document in the file.
+SEEN = 1.0
 SAVED = 2.25
 
 
@@ -31,6 +33,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def running_clock(mock_clock: MockClock) -> None:
+    """Time passes, since peers are told some things after a moment; the tests add to it."""
     mock_clock.rate = 1.0
 
 
@@ -40,178 +43,256 @@ def room_of(daemon: Loopback, path: Path) -> Room:
     return room
 
 
-def soft_link(path: Path) -> Path:
-    link = path.with_name("soft.ipynb")
-    link.symlink_to(path)
-    return link
+def in_document(daemon: Loopback, path: Path) -> list[str]:
+    return [cell.source for cell in room_of(daemon, path).document.cells()]
 
 
-def hard_link(path: Path) -> Path:
-    link = path.with_name("hard.ipynb")
-    link.hardlink_to(path)
-    return link
+def told(peer: WirePeer) -> list[Any]:
+    """The news of merged files that a peer has heard."""
+    return [
+        event.broadcast
+        for event in peer.heard
+        if isinstance(event, events.Broadcast)
+        and isinstance(event.broadcast, broadcasts.FileChanged)
+    ]
 
 
-def roundabout(path: Path) -> Path:
-    (path.parent / "sub").mkdir()
-    return path.parent / "sub" / ".." / path.name
+async def save(peer: WirePeer, path: Path | None = None) -> Any:
+    return await peer.ask(requests.SaveNotebook(False, str(path) if path else None))
 
 
-@pytest.mark.parametrize("spelled", [soft_link, hard_link, roundabout])
-async def test_the_own_path_is_recognised_in_every_spelling(
-    path: Path, tmp_path: Path, spelled: Callable[[Path], Path]
+def set_source(content: Any, index: int, source: str) -> None:
+    content["cells"][index]["source"] = source
+
+
+@pytest.mark.parametrize("spelling", ["symlink", "hardlink.ipynb", "folder/../n.ipynb"])
+async def test_a_save_to_another_spelling_of_the_path_is_one_of_the_file_itself(
+    path: Path, tmp_path: Path, spelling: str
 ) -> None:
-    other = spelled(path)
-    async with open_loopback(tmp_path) as daemon:
-        peer = await open_file(daemon, path, autosave=False)
-        peer.replica.document.set_source("a", "new")
+    (tmp_path / "symlink.ipynb").symlink_to(path)
+    os.link(path, tmp_path / "hardlink.ipynb")
+    (tmp_path / "folder").mkdir()
+    async with open_loopback(tmp_path, autosave=False) as daemon:
+        peer = await open_file(daemon, path)
+        peer.replica.document.append_source("a", "peer\n")
         await peer.sync()
-        refused = await peer.ask(requests.CloneNotebook(str(other), overwrite=True))
-        assert "is the notebook itself" in refused.error
-        assert sources(path)[0] == "x = 1\n"
-        saved = await peer.ask(requests.SaveNotebook(False, str(other)))
-        assert isinstance(saved, responses.NotebookSaved), saved
-        assert sources(path)[0] == "new"
+        edit(path, lambda content: set_source(content, 1, "editor\n"), in_place=True)
+        answer = await save(peer, tmp_path / spelling)
+        assert answer == responses.NotebookSaved(str(path))
+        assert sources(path) == ["x = 1\npeer\n", "editor\n"]
         assert not daemon.listed()[str(path)].unsaved
+    assert (tmp_path / "symlink.ipynb").is_symlink()
 
 
-async def test_images_of_a_cell_that_is_deleted_meanwhile_keep_nobody_from_theirs(
-    path: Path, tmp_path: Path
+@pytest.mark.parametrize("content", [b"my notes", b'{"a": 1}', b"[]"])
+async def test_a_copy_is_not_saved_over_something_that_is_no_notebook(
+    path: Path, tmp_path: Path, content: bytes
 ) -> None:
-    async with open_loopback(tmp_path) as daemon:
-        await open_file(daemon, path)
-        room = room_of(daemon, path)
-        room.assets_resolved({"gone": {"a.png": "0" * 64}, "a": {"b.png": "1" * 64}})
-        assert room.document.resolved_assets("a") == {"b.png": "1" * 64}
-
-
-async def test_a_broadcast_that_no_frame_can_hold_is_left_out(path: Path, tmp_path: Path) -> None:
-    deep: object = 0
-    for _ in range(2000):
-        deep = [deep]
+    other = tmp_path / "other.ipynb"
+    other.write_bytes(content)
     async with open_loopback(tmp_path) as daemon:
         peer = await open_file(daemon, path)
-        room = room_of(daemon, path)
-        room.broadcast(broadcasts.Comm("comm_msg", {"data": deep}))
-        room.broadcast(broadcasts.KernelStatus("idle"))
-        await peer.hear(
-            lambda event: (
-                isinstance(event, events.Broadcast)
-                and isinstance(event.broadcast, broadcasts.KernelStatus)
-            )
-        )
+        assert "would overwrite it" in (await save(peer, other)).error
+        assert other.read_bytes() == content
+        other.write_bytes(notebook(cell("o", "old")))
+        assert (await save(peer, other)).path == str(other)
+        assert sources(other) == ["x = 1\n", "y = 1\n"]
+
+
+def nested(depth: int, leaf: str = "1") -> str:
+    return "[" * depth + leaf + "]" * depth
 
 
 @pytest.mark.parametrize(
-    "manifest",
-    [b"[]", b'"text"', b"1", b'{"output_type": 1}', b"{}", b"[" * 5000 + b"]" * 5000],
+    ("output", "as_blob"),
+    [
+        ("[]", True),
+        ('"text"', True),
+        ("7", False),
+        ('{"output_type": 7}', True),
+        ('{"output_type": []}', False),
+        ('{"output_type": {}}', True),
+        (f'{{"output_type": "new", "value": {nested(600)}}}', False),
+        (f'{{"output_type": "new", "value": {nested(1000)}}}', False),
+        (f'{{"output_type": "new", "value": {nested(5000, "1" * 20)}}}', False),
+        (f'{{"output_type": "display_data", "data": {nested(5000, "1" * 20)}}}', True),
+    ],
 )
-async def test_an_output_that_is_none_keeps_the_file_as_it_is_and_the_room_ends_in_order(
-    path: Path, tmp_path: Path, mock_clock: MockClock, manifest: bytes
+async def test_an_output_that_is_none_refuses_the_save_and_costs_nothing_else(
+    path: Path, tmp_path: Path, mock_clock: MockClock, output: str, as_blob: bool
 ) -> None:
     before = path.read_bytes()
     async with open_loopback(tmp_path) as daemon:
         peer = await open_file(daemon, path)
-        hash_ = daemon.blobs.put_nowait(manifest, MANIFEST_MEDIA_TYPE)
-        for entry in (hash_, manifest.decode()):
-            peer.replica.document.set_outputs("a", [entry])
-            await peer.sync()
-            refused = await peer.ask(requests.SaveNotebook(False))
-            assert "output 1 of cell a can't be read" in refused.error
-            await pass_time(mock_clock, daemon, SAVED)
-        with trio.fail_after(60):
-            await daemon.rooms.shutdown_notebook(str(path))
+        entry = output
+        if as_blob:
+            entry = daemon.blobs.put_nowait(output.encode(), "application/json")
+        peer.replica.document.set_outputs("b", [entry])
+        peer.replica.document.set_source("a", "edited")
+        await peer.sync()
+        error = (await save(peer)).error
+        assert "output 1 of cell b can't be read" in error
+        assert "nothing was saved" in error
+        await pass_time(mock_clock, daemon, SAVED)
+        assert await daemon.rooms.shutdown_notebook(str(path))
         assert path.read_bytes() == before
-        again = await open_file(daemon, path)
-        assert again.replica.document.outputs("a") == [manifest.decode()]
+        peer = await open_file(daemon, path)
+        assert peer.replica.document.source("a") == "edited"
+        assert peer.replica.document.outputs("b") == [entry]
+        peer.replica.document.clear_outputs("b")
+        await peer.sync()
+        assert (await save(peer)).path == str(path)
+        assert sources(path)[0] == "edited"
 
 
-async def test_a_room_counts_as_ended_whatever_its_last_save_raises(
-    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_an_output_as_deep_as_a_file_may_have_it_is_saved_and_read_again(
+    path: Path, tmp_path: Path
 ) -> None:
     async with open_loopback(tmp_path) as daemon:
-        await open_file(daemon, path)
-        room = room_of(daemon, path)
-
-        async def broken() -> None:
-            raise KeyError("unforeseen")
-
-        monkeypatch.setattr(room.file, "finish", broken)
-        with trio.fail_after(60):
-            await daemon.rooms.shutdown_notebook(str(path))
-            await room.wait_ended()
-
-
-def test_an_output_whose_type_is_no_text_is_refused_with_its_cell(tmp_path: Path) -> None:
-    path = tmp_path / "n.ipynb"
-    path.write_bytes(notebook(cell("a", outputs=[{"output_type": 1}])))
-    with pytest.raises(NotebookUnreadable, match=r"(?s)n.ipynb.*'output_type'.*not a text"):
-        read_notebook(path)
+        peer = await open_file(daemon, path)
+        output = f'{{"output_type":"new","value":{nested(449)}}}'
+        peer.replica.document.set_outputs("b", [output])
+        await peer.sync()
+        assert (await save(peer)).path == str(path)
+        copy = tmp_path / "copy.ipynb"
+        path.rename(copy)
+        peer = await open_file(daemon, copy)
+        assert peer.replica.document.outputs("b") == [output]
 
 
-async def test_what_was_refused_because_of_the_file_is_saved_once_the_file_is_good(
+def test_a_notebook_too_deep_to_be_written_is_refused(path: Path) -> None:
+    before = path.read_bytes()
+    metadata: Any = {}
+    for _ in range(5000):
+        metadata = {"a": metadata}
+    with pytest.raises(SaveRefused, match="nested too deeply"):
+        write_notebook(path, [], {"runt": metadata}, lambda _: None, path)
+    assert path.read_bytes() == before
+
+
+async def test_an_output_without_a_type_stays_as_it_is_in_the_file(
+    path: Path, tmp_path: Path
+) -> None:
+    path.write_bytes(notebook(cell("a", "x", outputs=[{"text": "odd"}])))
+    async with open_loopback(tmp_path) as daemon:
+        peer = await open_file(daemon, path)
+        peer.replica.document.set_source("a", "y")
+        await peer.sync()
+        assert (await save(peer)).path == str(path)
+        [saved] = orjson.loads(path.read_bytes())["cells"]
+        assert (saved["source"], saved["outputs"]) == (["y"], [{"text": "odd"}])
+
+
+async def test_what_a_refused_autosave_left_is_written_once_the_file_is_as_before(
     path: Path, tmp_path: Path, mock_clock: MockClock
 ) -> None:
-    good = path.read_bytes()
+    before = path.read_bytes()
     async with open_loopback(tmp_path) as daemon:
         peer = await open_file(daemon, path)
         await pass_time(mock_clock, daemon, 1)
-        path.write_bytes(b"garbage")
-        peer.replica.document.set_source("a", "peer")
+        path.write_bytes(b"{")
+        peer.replica.document.append_source("a", "peer\n")
         await peer.sync()
         await pass_time(mock_clock, daemon, 5)
-        path.write_bytes(good)  # as before, so that there is nothing to merge
-        await pass_time(mock_clock, daemon, 1 + SAVED)
-        assert sources(path)[0] == "peer"
+        assert path.read_bytes() == b"{"
+        path.write_bytes(before)
+        await pass_time(mock_clock, daemon, SEEN + SAVED)
+        assert sources(path)[0] == "x = 1\npeer\n"
+        assert not daemon.listed()[str(path)].unsaved
 
 
-async def test_a_room_that_closes_tries_once_more_what_was_refused(
+async def test_changes_are_written_after_a_save_that_was_asked_for_was_refused(
     path: Path, tmp_path: Path, mock_clock: MockClock
 ) -> None:
-    good = path.read_bytes()
     async with open_loopback(tmp_path) as daemon:
         peer = await open_file(daemon, path)
-        path.write_bytes(b"garbage")
-        peer.replica.document.set_source("a", "peer")
+        peer.replica.document.set_outputs("b", ["f" * 64])  # a blob that nobody has
+        await peer.sync()
+        await pass_time(mock_clock, daemon, SAVED)
+        assert "nothing was saved" in (await save(peer)).error
+        await pass_time(mock_clock, daemon, SAVED)
+        peer.replica.document.clear_outputs("b")
+        peer.replica.document.set_source("a", "edited")
+        await peer.sync()
+        await pass_time(mock_clock, daemon, SAVED)
+        assert sources(path)[0] == "edited"
+
+
+async def test_a_room_that_ends_after_a_refused_autosave_tries_again(
+    path: Path, tmp_path: Path, mock_clock: MockClock
+) -> None:
+    before = path.read_bytes()
+    async with open_loopback(tmp_path) as daemon:
+        peer = await open_file(daemon, path)
+        await pass_time(mock_clock, daemon, 1)
+        path.write_bytes(b"{")
+        peer.replica.document.append_source("a", "peer\n")
         await peer.sync()
         await pass_time(mock_clock, daemon, 5)
-        path.write_bytes(good)
-        await daemon.rooms.shutdown_notebook(str(path))
-        assert sources(path)[0] == "peer"
+        path.write_bytes(before)
+        assert await daemon.rooms.shutdown_notebook(str(path))
+        assert sources(path)[0] == "x = 1\npeer\n"
 
 
-async def test_a_pipe_or_a_folder_is_refused_at_once(tmp_path: Path) -> None:
-    pipe = tmp_path / "p.ipynb"
-    os.mkfifo(pipe)
-    for path in (pipe, tmp_path):
-        with pytest.raises(NotebookUnreadable, match="it is no regular file"):
-            read_notebook(path)
-
-
-async def test_a_state_that_could_not_be_written_is_written_later(
-    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_an_autosave_for_which_the_blob_store_has_no_room_is_tried_again(
+    path: Path, tmp_path: Path, mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with open_loopback(tmp_path) as daemon:
-        await open_file(daemon, path)
-        file = room_of(daemon, path).file
-        await settle(daemon)
+    def full(*_: Any) -> str:
+        raise BlobStoreFull("blob store is full")
 
-        def refuse(*_: object) -> None:
-            raise OSError(28, "No space left on device")
-
-        with monkeypatch.context() as patch:
-            patch.setattr(file._documents, "write_state", refuse)
-            await file._save_state()
-        assert file._state_is_news
-        await file._save_state()
-        assert not file._state_is_news
-
-
-async def test_saving_over_json_that_is_no_notebook_leaves_it(path: Path, tmp_path: Path) -> None:
-    other = tmp_path / "data.ipynb"
-    other.write_bytes(orjson.dumps({"rows": [1, 2]}))
     async with open_loopback(tmp_path) as daemon:
         peer = await open_file(daemon, path)
-        refused = await peer.ask(requests.SaveNotebook(False, str(other)))
-        assert "data.ipynb" in refused.error
-        assert orjson.loads(other.read_bytes()) == {"rows": [1, 2]}
+        await pass_time(mock_clock, daemon, 1)
+        monkeypatch.setattr(daemon.blobs, "put_nowait", full)
+        output = {"output_type": "stream", "name": "stdout", "text": "editor"}
+        edit(path, lambda content: content["cells"][1].update(outputs=[output]))
+        theirs = path.read_bytes()
+        peer.replica.document.append_source("a", "peer\n")
+        await peer.sync()
+        await pass_time(mock_clock, daemon, 10)
+        assert path.read_bytes() == theirs
+        assert daemon.listed()[str(path)].unsaved
+        monkeypatch.undo()
+        await pass_time(mock_clock, daemon, 6)
+        assert sources(path)[0] == "x = 1\npeer\n"
+        assert len(room_of(daemon, path).document.outputs("b")) == 1
+        assert not daemon.listed()[str(path)].unsaved
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+async def test_something_else_in_the_place_of_the_file_holds_nothing_up(
+    path: Path, tmp_path: Path, mock_clock: MockClock, make: Any
+) -> None:
+    before = path.read_bytes()
+    async with open_loopback(tmp_path) as daemon:
+        peer = await open_file(daemon, path)
+        await pass_time(mock_clock, daemon, 1)
+        path.unlink()
+        make(path)
+        peer.replica.document.append_source("a", "peer\n")
+        await peer.sync()
+        await pass_time(mock_clock, daemon, 5)
+        assert "no regular file" in (await save(peer)).error
+        (path.rmdir if path.is_dir() else path.unlink)()
+        path.write_bytes(before)
+        await pass_time(mock_clock, daemon, SEEN + SAVED)
+        assert sources(path)[0] == "x = 1\npeer\n"
+
+
+async def test_what_is_remembered_of_the_file_is_written_once_the_disk_takes_it(
+    path: Path, tmp_path: Path, mock_clock: MockClock
+) -> None:
+    name = hashlib.sha256(str(path).encode()).hexdigest()
+    in_the_way = tmp_path / "documents" / f".{name}.json.tmp"
+    in_the_way.mkdir(parents=True)
+    async with open_loopback(tmp_path, autosave=False) as daemon:
+        peer = await open_file(daemon, path)
+        await pass_time(mock_clock, daemon, 1)
+        assert not (tmp_path / "documents" / f"{name}.json").exists()
+        in_the_way.rmdir()
+        peer.replica.document.set_source("a", "unsaved")
+        await peer.sync()
+        await pass_time(mock_clock, daemon, 1)
+    async with open_loopback(tmp_path, autosave=False) as daemon:
+        await open_file(daemon, path)
+        assert in_document(daemon, path)[0] == "unsaved"

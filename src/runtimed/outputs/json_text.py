@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-__all__ = ["compact_json", "parse_json", "utf8", "well_formed"]
+__all__ = ["compact_json", "is_deeper", "parse_json", "utf8", "well_formed"]
 
 # As many digits as an integer has that orjson may read as a float, and so inexactly.
 _LONG_NUMBER = re.compile(rb"\d{19}")
@@ -48,6 +48,21 @@ def parse_json(data: bytes | str) -> Any:
     """The value of a JSON text, integers exact however long they are. Raises: ValueError."""
     text = data if isinstance(data, bytes) else data.encode("utf-8", "surrogatepass")
     return json.loads(text) if _LONG_NUMBER.search(text) else orjson.loads(text)
+
+
+def is_deeper(value: dict[str, Any] | list[Any], limit: int) -> bool:
+    """Whether objects and arrays are nested more than so many deep; a flat one is 1 deep."""
+    level = [value]
+    for _ in range(limit):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, (dict, list))
+        ]
+        if not level:
+            return False
+    return True
 
 
 def compact_json(value: Any) -> bytes:

@@ -21,6 +21,7 @@ from runtimed.messages.inputs import (
 )
 from runtimed.messages.queue import Execution
 from runtimed.messages.wire import Message
+from runtimed.outputs.json_text import well_formed
 from runtimed.protocol import broadcasts
 from runtimed.rooms.peer import Peer
 
@@ -65,7 +66,7 @@ class InputRequests:
             id=message.msg_id,
             cell_id=execution.cell_id,
             execution_id=execution.id,
-            prompt=str(message.content.get("prompt", "")),
+            prompt=well_formed(str(message.content.get("prompt", ""))),
             password=bool(message.content.get("password")),
         )
         self._carry_out(self._inputs.asked(question))

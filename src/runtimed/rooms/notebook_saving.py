@@ -21,7 +21,7 @@ from runtimed.document.three_way import CellState
 from runtimed.document.widget_state import with_widgets
 from runtimed.errors import NotebookUnreadable, RuntimedError, SaveRefused
 from runtimed.outputs.attachments import resolve_attachments
-from runtimed.outputs.json_text import parse_json
+from runtimed.outputs.json_text import is_deeper, parse_json
 from runtimed.outputs.manifest import resolve_manifest
 from runtimed.protocol.structures import CommSnapshot
 from runtimed.rooms.file_version import sha256
@@ -30,6 +30,7 @@ __all__ = [
     "ChangedUnderneath",
     "ReadBlob",
     "Written",
+    "is_same_file",
     "notebook_target",
     "read_base",
     "render_cells",
@@ -47,6 +48,9 @@ def _read_umask() -> int:
 
 #: Read once, while there is one thread.
 _UMASK = _read_umask()
+
+#: How deep an output may nest: what is written must be readable again, which ends before 490.
+_DEEPEST = 450
 
 #: Reads a blob; None when it is not there.
 ReadBlob = Callable[[str], bytes | None]
@@ -98,7 +102,7 @@ def write_notebook(
 
     check()
     saved = _saved_cells(cells, read_blob)
-    data = render_notebook(saved, snapshot, with_widgets(read_base(base), saved, widgets))
+    data = _render(saved, snapshot, with_widgets(read_base(base), saved, widgets))
     outputs = {cell.id: outputs_digest(cell.outputs) for cell in saved}
     written = Written(sha256(data), outputs)
     if file_digest(target) != written.digest:
@@ -118,7 +122,19 @@ def render_cells(
     Raises: SaveRefused if one of them is gone.
     """
     saved = _saved_cells(cells, read_blob)
-    return render_notebook(saved, snapshot, with_widgets(base, saved, widgets))
+    return _render(saved, snapshot, with_widgets(base, saved, widgets))
+
+
+def _render(
+    cells: Sequence[SavedCell], snapshot: Mapping[str, Any] | None, base: Mapping[str, Any] | None
+) -> bytes:
+    try:
+        return render_notebook(cells, snapshot, base)
+    except RecursionError as error:  # metadata, or keys of others, that could just be read
+        raise SaveRefused(
+            "the notebook's file is nested too deeply to be written again; nothing was saved. "
+            "Remove what is nested from its metadata"
+        ) from error
 
 
 def _saved_cells(cells: Sequence[CellSnapshot | CellState], read_blob: ReadBlob) -> list[SavedCell]:
@@ -231,9 +247,12 @@ def resolve_entry(entry: str, read_blob: ReadBlob) -> dict[str, Any]:
     read = _demanding(read_blob)
     # The hash form is tested first: an all-digit hash is also valid JSON.
     found = parse_json(read(entry) if is_blob_hash(entry) else entry)
-    if not isinstance(found, dict) or not isinstance(found.get("output_type"), str):
+    if not isinstance(found, dict) or not isinstance(found.get("output_type", ""), str):
         raise ValueError("not an output")
-    return resolve_manifest(found, read) if is_blob_hash(entry) else found
+    output = resolve_manifest(found, read) if is_blob_hash(entry) else found
+    if is_deeper(output, _DEEPEST):
+        raise ValueError("nested too deeply")
+    return output
 
 
 def _demanding(read_blob: ReadBlob) -> Callable[[str], bytes]:

@@ -324,14 +324,14 @@ class SharedFile:
                 await self._take_in()
                 continue
             except BaseException:
-                self._schedule.changed(trio.current_time())
+                self._save_soon()
                 raise
             self._remember(attrs.evolve(version, digest=written.digest, outputs=written.outputs))
             self._saved_heads = heads
             self._complaint = None
             await self._save_state()
             return
-        self._schedule.changed(trio.current_time())
+        self._save_soon()
         raise SaveRefused(f"{self._path} is being written by another program; try again")
 
     async def _current_state(self) -> NotebookState:
