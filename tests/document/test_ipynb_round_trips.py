@@ -32,7 +32,14 @@ values: st.SearchStrategy[Any] = st.recursive(
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(text, inner, max_size=3)),
     max_leaves=6,
 )
-objects = st.dictionaries(text, values, max_size=3)
+# Names for which the format demands a shape, and the one that says who trusts a cell.
+SHAPED = frozenset(
+    ["tags", "name", "collapsed", "scrolled", "jupyter", "execution", "format", "trusted", "title",
+     "authors", "orig_nbformat", "isolated", "codemirror_mode", "file_extension", "mimetype",
+     "pygments_lexer"]
+)  # fmt: skip
+keys = text.filter(lambda name: name not in SHAPED)
+objects = st.dictionaries(keys, values, max_size=3)
 media_types = st.sampled_from(
     ["text/plain", "text/html", "image/png", "image/svg+xml", "application/pdf",
      "application/javascript", "application/vnd.unknown"]
@@ -91,9 +98,6 @@ outputs = st.one_of(
     ),
 )
 names = st.text("abcdefgh0123_-", min_size=1, max_size=64)
-cell_metadata = objects.map(
-    lambda metadata: {key: value for key, value in metadata.items() if key != "trusted"}
-)
 
 
 @st.composite
@@ -101,7 +105,7 @@ def cells(draw: st.DrawFn) -> dict[str, Any]:
     kind = draw(st.sampled_from(["code", "markdown", "raw"]))
     cell: dict[str, Any] = {
         "cell_type": kind,
-        "metadata": draw(cell_metadata),
+        "metadata": draw(objects),
         "source": lines(draw(text)),
     }
     if kind == "code":
