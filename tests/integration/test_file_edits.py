@@ -114,6 +114,7 @@ def test_an_untitled_notebook_survives_the_daemon(
         _kill(home)
         home.start()
     else:
+        session.get_queue_state()  # the daemon has the cell once it answers
         home.restart()
     session = open_session(home, notebook_id="untitled")
     assert "kept" in [cell.source for cell in session.get_cells()]

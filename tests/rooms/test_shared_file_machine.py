@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import random
 import tempfile
@@ -32,6 +33,7 @@ class Story:
     def __init__(self, daemon: Loopback, path: Path, peers: list[WirePeer], seed: int) -> None:
         self.daemon, self.path, self.peers = daemon, path, peers
         self.random = random.Random(seed)
+        self.read: Any = None
         self.editor: Any = None
         self.names = itertools.count(1000)
         self.written: dict[str, str] = {}  # word -> the cell it was written into
@@ -77,12 +79,17 @@ class Story:
 
     async def editor_step(self, does: str) -> None:
         if does == "reads" or self.editor is None:
-            self.editor = orjson.loads(self.path.read_bytes())
+            self.read = orjson.loads(self.path.read_bytes())
+            self.editor = copy.deepcopy(self.read)
             self.unwritten, self.unwritten_cells = {}, set()
             return
         cells = self.editor["cells"]
         if does.startswith("writes"):
             data = orjson.dumps(self.editor)
+            if self.editor == self.read:
+                # Nothing to save; to write it would be to bring back the version that was read.
+                self.editor = None
+                return
             if does == "writes":
                 temporary = self.path.with_name("n.ipynb~")
                 temporary.write_bytes(data)

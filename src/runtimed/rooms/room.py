@@ -57,8 +57,10 @@ _SAVE_RETRY = 2.0
 #: Seconds after which an unused room asks again how long it is to be kept.
 _LOOK_AGAIN = 60.0
 
-#: Seconds for each of the steps of the last save: blobs, document, .ipynb.
+#: Seconds for each of the steps of the last save: blobs, document, .ipynb. The document may be all
+#: that there is of a notebook, and gets more.
 _LAST_SAVE = 1.0
+_LAST_SAVE_OF_DOCUMENT = 2.0
 
 
 class Room:
@@ -525,7 +527,7 @@ class Room:
         # Blobs first, but a disk that refuses those must not cost the document.
         with trio.move_on_after(_LAST_SAVE, shield=True):
             await self._blobs_on_disk()
-        with trio.move_on_after(_LAST_SAVE, shield=True):
+        with trio.move_on_after(_LAST_SAVE_OF_DOCUMENT, shield=True):
             await self._save_document()
         if self.loading:
             return  # what is half loaded must not replace the whole
