@@ -87,7 +87,7 @@ class CondaPackages:
 
 @attrs.frozen
 class DenoRuntime:
-    """A Deno kernel, as `runt.deno` describes it. `folder`: where its configuration is looked for."""
+    """A Deno kernel, as `runt.deno` describes it. `folder`: where configuration is looked for."""
 
     permissions: tuple[str, ...] | None = None
     import_map: str | None = None
