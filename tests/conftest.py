@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from conda_channel import CondaChannel, make_channel
 from daemon_home import DaemonHome
 
 if TYPE_CHECKING:
@@ -44,6 +45,18 @@ def fresh_daemon() -> Iterator[Callable[..., DaemonHome]]:
     finally:
         for home in homes:
             home.close()
+
+
+@pytest.fixture(scope="session")
+def conda_channel(tmp_path_factory: pytest.TempPathFactory) -> CondaChannel:
+    """A small channel, made once, from which conda kernels can be built."""
+    return make_channel(tmp_path_factory.mktemp("conda-channel"))
+
+
+@pytest.fixture(scope="session")
+def conda_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the packages of that channel are kept unpacked, for all tests."""
+    return tmp_path_factory.mktemp("conda-cache")
 
 
 @pytest.fixture

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 import subprocess
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +17,7 @@ from runtimed.environments.uv import find_uv, uv_environ
 from runtimed.environments.uv_builder import UvBuilder
 from runtimed.errors import EnvironmentBuildFailed
 from runtimed.protocol import progress
+from wheels import make_wheel
 
 pytestmark = pytest.mark.real
 
@@ -62,9 +60,9 @@ def uv_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, uv_cache: Path) -> Made:
     wheels = tmp_path_factory.mktemp("wheels")
-    requirement = f"demo @ {wheel(wheels, 'demo', '1.0').as_uri()}"
-    wheel(wheels, "demo", "2.0")
-    wheel(wheels, "intruder", "1.0", module="demo")
+    requirement = f"demo @ {make_wheel(wheels, 'demo', '1.0').as_uri()}"
+    make_wheel(wheels, "demo", "2.0")
+    make_wheel(wheels, "intruder", "1.0", module="demo")
     root = tmp_path_factory.mktemp("envs")
     phases: list[progress.Phase] = []
 
@@ -80,31 +78,6 @@ def made(tmp_path_factory: pytest.TempPathFactory, uv_cache: Path) -> Made:
     trio.run(build)
     (template,) = root.glob("template-*")
     return Made(root, wheels, requirement, template, phases)
-
-
-def wheel(folder: Path, name: str, version: str, module: str | None = None) -> Path:
-    """A wheel with one module, one console script and the version in its source."""
-    module = module or name
-    info = f"{name}-{version}.dist-info"
-    files = {
-        f"{module}/__init__.py": (
-            f"version = {name + ' ' + version!r}\ndef main(): print(version)\n"
-        ),
-        f"{module}/same.py": "unchanged = True\n",
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        f"{info}/entry_points.txt": f"[console_scripts]\n{name} = {module}:main\n",
-    }
-    record = ""
-    for path, text in files.items():
-        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=")
-        record += f"{path},sha256={digest.decode()},{len(text)}\n"
-    files[f"{info}/RECORD"] = record + f"{info}/RECORD,,\n"
-    target = folder / f"{name}-{version}-py3-none-any.whl"
-    with zipfile.ZipFile(target, "w") as archive:
-        for path, text in files.items():
-            archive.writestr(path, text)
-    return target
 
 
 def run(*command: str | Path, **extra: str) -> str:

@@ -1,0 +1,1 @@
+"""Conda environments: which channels, what to solve for, and the process that solves and links."""
