@@ -321,7 +321,7 @@ async def test_a_full_disk_cannot_make_a_used_environment_look_unused(
 
     async with opened(UvBuilder(root, locate_uv=uv.locate)) as builder:
         made = await builder.build((), nothing, urgent=False)
-        monkeypatch.setattr("runtimed.environments.uv_builder.write_marker", no_space)
+        monkeypatch.setattr("runtimed.environments.templates.write_marker", no_space)
         builder.claim(made)
         assert not (made.path / MARKER).exists()
 

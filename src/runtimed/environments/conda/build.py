@@ -18,8 +18,9 @@ from runtimed.environments.conda.channels import ChannelMap
 from runtimed.environments.conda.messages import Order
 from runtimed.environments.conda.solving import Limits, solve_and_link
 from runtimed.environments.uv import failed_package, find_uv, run_program, uv_environ
-from runtimed.environments.uv_install import check_requirements, warm_up
+from runtimed.environments.uv_install import check_requirements
 from runtimed.environments.wanted import CondaPackages
+from runtimed.environments.warm_up import warm_up
 from runtimed.errors import EnvironmentBuildFailed
 from runtimed.protocol import progress
 
