@@ -25,6 +25,7 @@ __all__ = [
     "ProtocolError",
     "RemoteProtocolError",
     "RequestFailed",
+    "RequirementRefused",
     "RoomClosed",
     "RuntimedError",
     "SaveRefused",
@@ -105,6 +106,10 @@ class EnvironmentBuildFailed(RuntimedError):
     def __init__(self, message: str, failed_package: str | None = None) -> None:
         super().__init__(message)
         self.failed_package = failed_package
+
+
+class RequirementRefused(RuntimedError):
+    """An entry of a list of packages is none that may be installed; the message says which."""
 
 
 class BlobTooLarge(RuntimedError):

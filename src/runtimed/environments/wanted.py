@@ -75,13 +75,16 @@ class CondaPackages:
     """Packages from conda channels: `conda:inline`, `conda:pixi`, `conda:env_yml`.
 
     python: a version spec such as `>=3.10,<3.13`, without the name. pip: PEP 508 requirements that
-    uv installs afterwards. variables: for the kernel's environment.
+    uv installs afterwards; editable: absolute folders, with extras in brackets perhaps, that uv
+    installs as they are, so that a change in them needs no new environment. variables: for the
+    kernel's environment.
     """
 
     specs: tuple[str, ...]
     channels: tuple[str, ...] = ()
     python: str | None = None
     pip: tuple[str, ...] = ()
+    editable: tuple[str, ...] = ()
     variables: Mapping[str, str] = attrs.field(factory=dict)
 
 
@@ -105,6 +108,7 @@ class Choice:
     """What resolution found: the environment, and why it is this one.
 
     reasons: one sentence for each step of the decision, the deciding one last.
+    notes: what was asked for and is not done, each with the reason.
     origin: the project file that it comes from, if any.
     """
 
@@ -113,4 +117,5 @@ class Choice:
     wanted: Wanted
     consent: Consent = "none"
     reasons: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     origin: Path | None = None
