@@ -22,6 +22,7 @@ __all__ = [
     "KernelStartFailed",
     "LocalProtocolError",
     "NotebookUnreadable",
+    "ProjectFileInvalid",
     "ProtocolError",
     "RemoteProtocolError",
     "RequestFailed",
@@ -29,6 +30,7 @@ __all__ = [
     "RoomClosed",
     "RuntimedError",
     "SaveRefused",
+    "ScriptBlockInvalid",
     "StateDirectoryUnusable",
 ]
 
@@ -110,6 +112,14 @@ class EnvironmentBuildFailed(RuntimedError):
 
 class RequirementRefused(RuntimedError):
     """An entry of a list of packages is none that may be installed; the message says which."""
+
+
+class ScriptBlockInvalid(RuntimedError):
+    """A notebook's PEP 723 block can't be used; the message names its cell and line."""
+
+
+class ProjectFileInvalid(RuntimedError):
+    """A project file can't be used as it is; the message names it, the place and the remedy."""
 
 
 class BlobTooLarge(RuntimedError):
