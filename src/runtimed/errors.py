@@ -21,6 +21,7 @@ __all__ = [
     "KernelDied",
     "KernelStartFailed",
     "LocalProtocolError",
+    "NotTrusted",
     "NotebookUnreadable",
     "ProjectFileInvalid",
     "ProtocolError",
@@ -32,6 +33,7 @@ __all__ = [
     "SaveRefused",
     "ScriptBlockInvalid",
     "StateDirectoryUnusable",
+    "TrustKeyUnusable",
 ]
 
 
@@ -100,6 +102,14 @@ class KernelDied(RuntimedError):
 
 class KernelStartFailed(RuntimedError):
     """The kernel process did not come up; the message carries the end of its output."""
+
+
+class NotTrusted(RuntimedError):
+    """What would be installed came with a file, and nobody has approved it on this machine."""
+
+
+class TrustKeyUnusable(RuntimedError):
+    """The key that signs approvals can't be read, made or relied on."""
 
 
 class EnvironmentBuildFailed(RuntimedError):
