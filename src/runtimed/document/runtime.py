@@ -21,15 +21,19 @@ def notebook_runtime(snapshot: Mapping[str, Any] | None) -> str | None:
     The notebook's own kernel beats a stray `runt.deno`; another kernel is none of ours.
     """
     snapshot = snapshot or {}
-    kernelspec = snapshot.get("kernelspec") or {}
+    kernelspec = _group(snapshot.get("kernelspec"))
     name = _lower(kernelspec.get("name"))
     for runtime in ("deno", "python"):
         if runtime in name:
             return runtime
-    for group in (kernelspec.get("language"), (snapshot.get("language_info") or {}).get("name")):
+    for group in (kernelspec.get("language"), _group(snapshot.get("language_info")).get("name")):
         if (language := _LANGUAGES.get(_lower(group))) is not None:
             return language
-    return "deno" if (snapshot.get("runt") or {}).get("deno") is not None else None
+    return "deno" if _group(snapshot.get("runt")).get("deno") is not None else None
+
+
+def _group(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _lower(value: Any) -> str:

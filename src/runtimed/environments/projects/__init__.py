@@ -1,0 +1,1 @@
+"""Project files: finding the nearest, and what each kind asks for."""
