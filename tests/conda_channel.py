@@ -186,7 +186,9 @@ def _add_moonstone(channel: CondaChannel, version: str, depends: list[str]) -> N
         "site-packages/moonstone/same.py": Entry(b"unchanged = True\n"),
         "share/moonstone/prefix.txt": Entry(PLACEHOLDER.encode(), placeholder="text"),
         "lib/libmoonstone.bin": Entry(binary, placeholder="binary"),
-        "etc/conda/activate.d/moonstone.sh": Entry(b"export MOONSTONE_ACTIVE=1\n"),
+        "etc/conda/activate.d/moonstone.sh": Entry(
+            b'export MOONSTONE_ACTIVE=1\nexport MOONSTONE_DATA="$CONDA_PREFIX/share/moonstone"\n'
+        ),
         "etc/conda/env_vars.d/moonstone.json": Entry(b'{"MOONSTONE_HOME": "set"}'),
     }
     scripts = ["moonstone = moonstone:main"]

@@ -86,10 +86,11 @@ def environment(name: str) -> Environment:
 
 @asynccontextmanager
 async def running_pool(
-    builder: Builder, target: int = 3, packages: Sequence[str] = ()
+    builder: Builder, target: int = 3, packages: Sequence[str] = (), *, dormant: bool = False
 ) -> AsyncIterator[Pool]:
     async with trio.open_nursery() as nursery:
-        pool: Pool = await nursery.start(Pool("uv", ROOT, target, builder, packages).run)
+        made = Pool("uv", ROOT, target, builder, packages, dormant=dormant)
+        pool: Pool = await nursery.start(made.run)
         yield pool
         nursery.cancel_scope.cancel()
 
@@ -415,3 +416,47 @@ async def test_each_change_and_each_half_minute_has_its_line_in_the_log(
         messages
         == ["UV pool: 0/1 available, 1 warming"] + ["UV pool: 1/1 available, 0 warming"] * 3
     )
+
+
+async def test_a_dormant_pool_is_filled_on_first_demand(autojump_clock: MockClock) -> None:
+    builder = MemoryBuilder(seconds=10)
+    async with running_pool(builder, target=2, dormant=True) as pool:
+        await trio.sleep(3600)
+        assert builder.built_with == []
+        assert (pool.status().available, pool.status().target) == (0, 0)
+        seen = await pool.wait_changed(0)
+        await pool.take()
+        assert await pool.wait_changed(seen) > seen, "those who watch hear of the new target"
+        await full(pool)
+        assert (pool.status().available, pool.status().target) == (2, 2)
+        assert len(builder.built_with) == 3
+
+
+async def test_asking_without_waiting_wakes_a_dormant_pool_too(autojump_clock: MockClock) -> None:
+    builder = MemoryBuilder(seconds=10)
+    async with running_pool(builder, target=1, dormant=True) as pool:
+        await wait_all_tasks_blocked()
+        assert pool.take_nowait() is None
+        pool_was_told = pool.status().target
+        await trio.sleep(15)
+        assert (pool_was_told, pool.status().available) == (1, 1)
+
+
+async def test_a_dormant_pool_can_be_woken(autojump_clock: MockClock) -> None:
+    builder = MemoryBuilder(seconds=10)
+    async with running_pool(builder, target=1, dormant=True) as pool:
+        pool.wake()
+        await full(pool)
+        assert len(builder.built_with) == 1
+
+
+async def test_a_dormant_pool_gives_out_what_an_earlier_daemon_left(
+    autojump_clock: MockClock,
+) -> None:
+    left = Leftovers(usable=(Found(environment("left"), 10.0),))
+    builder = MemoryBuilder(leftovers=left)
+    async with running_pool(builder, target=1, dormant=True) as pool:
+        await wait_all_tasks_blocked()
+        assert pool.take_nowait() == environment("left")
+        await full(pool)
+        assert len(builder.built_with) == 1

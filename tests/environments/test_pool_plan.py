@@ -308,3 +308,44 @@ def test_whatever_happens_no_environment_is_lost_or_given_twice(
         waits = [one for one in waiting if not one.settled]
         assert not (waits and pool.available)
         assert not waits or pool.builds, "somebody waits and nothing is on its way"
+
+
+def test_a_dormant_pool_builds_nothing_until_somebody_takes_from_it() -> None:
+    pool = PoolPlan(2, max_age=1000, dormant=True)
+    assert not pool.plan(0).start
+    assert pool.plan(0).due == math.inf
+    assert pool.wanted == 0
+    ticket = pool.join()
+    urgent, spare = pool.plan(0).start
+    assert urgent.urgent
+    pool.built(urgent, environment("new"), 1)
+    pool.built(spare, environment("spare"), 1)
+    plan = pool.plan(1)
+    assert plan.settled == (ticket,)
+    assert len(plan.start) == 1, "and is kept filled from then on"
+    assert pool.wanted == 2
+
+
+def test_a_dormant_pool_keeps_what_an_earlier_daemon_left_and_wakes_when_that_is_taken() -> None:
+    pool = PoolPlan(2, max_age=1000, dormant=True)
+    for name in ("a", "b", "c"):
+        pool.adopt(environment(name), 0.0, 0.0)
+    plan = pool.plan(0)
+    assert plan.remove == (environment("c"),)
+    assert not plan.start
+    assert pool.pop(1) is not None
+    assert len(pool.plan(1).start) == 1
+
+
+def test_a_dormant_pool_does_not_replace_what_grows_too_old() -> None:
+    pool = PoolPlan(1, max_age=1000, dormant=True)
+    pool.adopt(environment("a"), 0.0, 0.0)
+    plan = pool.plan(2000)
+    assert plan.remove == (environment("a"),)
+    assert not plan.start
+
+
+def test_a_setting_can_wake_a_dormant_pool() -> None:
+    pool = PoolPlan(1, max_age=1000, dormant=True)
+    pool.wake()
+    assert len(pool.plan(0).start) == 1

@@ -10,9 +10,12 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from runtimed.environments.conda.prefixed import Mode, prefixed_files
 from runtimed.environments.directories import MARKER
 
 __all__ = ["clone_environment"]
@@ -29,6 +32,9 @@ _NOT_LINKABLE = {
 #: Scripts and settings are far smaller; above are binaries and widget bundles.
 _COPIED_UP_TO = 65536
 
+#: Where a conda environment has scripts and settings. All else in it is packages.
+_CONDA_COPIED = frozenset({"bin", "conda-meta", "etc"})
+
 
 def clone_environment(template: Path, clone: Path, checkpoint: Callable[[], None]) -> None:
     """Fill the folder `clone` with what is in `template`, as an environment of its own.
@@ -36,9 +42,15 @@ def clone_environment(template: Path, clone: Path, checkpoint: Callable[[], None
     checkpoint: called once a folder; what it raises ends the work half-way.
     Scripts keep their interpreter line, with the clone's folder in the place of the template's:
     the two names are of one length and differ in nothing that a shell would quote.
+    Raises: OSError; ValueError for a conda environment whose clone lies elsewhere or has a name of
+    another length, since binaries have no room for that.
     """
     # Plain strings and os calls: a Path each would cost as much as the links themselves.
     names = (os.fsencode(template.name), os.fsencode(clone.name))
+    prefixed = prefixed_files(template)
+    if prefixed is not None and (template.parent, len(names[0])) != (clone.parent, len(names[1])):
+        raise ValueError(f"{clone} can't be a copy of the conda environment {template}")
+    edited = _edited(template, prefixed or {})
     below: list[tuple[str, str, bool]] = [(str(template), str(clone), False)]
     while below:
         source, target, installed = below.pop()
@@ -51,8 +63,16 @@ def clone_environment(template: Path, clone: Path, checkpoint: Callable[[], None
                     os.symlink(os.readlink(entry.path), there)  # noqa: PTH115, PTH211
                 elif entry.is_dir():
                     os.mkdir(there)  # noqa: PTH102
-                    packages = installed or entry.name in ("site-packages", "dist-packages")
+                    packages = (
+                        installed
+                        or entry.name in ("site-packages", "dist-packages")
+                        or (prefixed is not None and entry.name not in _CONDA_COPIED)
+                    )
                     below.append((entry.path, there, packages))
+                elif entry.path in edited:
+                    _rewrite(entry.path, there, names)
+                    if edited[entry.path] == "binary":
+                        _sign(there)
                 elif cache:
                     if entry.name.endswith(".pyc"):  # others are on their way to become one
                         _link(entry.path, there)
@@ -60,6 +80,10 @@ def clone_environment(template: Path, clone: Path, checkpoint: Callable[[], None
                     _link(entry.path, there)
                 elif not entry.name.startswith(MARKER):
                     _copy(entry, there, names)
+
+
+def _edited(template: Path, prefixed: Mapping[str, Mode]) -> dict[str, Mode]:
+    return {f"{template}/{path}": mode for path, mode in prefixed.items()}
 
 
 def _link(source: str, target: str) -> None:
@@ -74,13 +98,25 @@ def _link(source: str, target: str) -> None:
 def _copy(entry: os.DirEntry[str], target: str, names: tuple[bytes, bytes]) -> None:
     if entry.stat().st_size > _COPIED_UP_TO and not _is_script(entry.path):
         _link(entry.path, target)
-        return
-    content = Path(entry.path).read_bytes()
+    else:
+        _rewrite(entry.path, target, names)
+
+
+def _rewrite(source: str, target: str, names: tuple[bytes, bytes]) -> None:
+    content = Path(source).read_bytes()
     if names[0] in content:
         Path(target).write_bytes(content.replace(*names))
-        shutil.copystat(entry.path, target)
+        shutil.copystat(source, target)
     else:
-        shutil.copy2(entry.path, target)
+        shutil.copy2(source, target)
+
+
+def _sign(path: str) -> None:
+    """macOS runs no program whose content is not what was signed, so a changed one is signed anew,
+    by nobody in particular; as whoever linked it has done."""
+    if sys.platform == "darwin":
+        command = ["/usr/bin/codesign", "--sign", "-", "--force", path]
+        subprocess.run(command, capture_output=True, check=False)  # not everything can be signed
 
 
 def _is_script(path: str) -> bool:

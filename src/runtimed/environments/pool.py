@@ -69,6 +69,7 @@ class Pool:
 
     packages: what is in them besides what kernels need.
     max_age: seconds until an environment that nobody took is replaced.
+    dormant: none is kept ready before the first is taken, or `wake` is called.
     """
 
     def __init__(
@@ -79,12 +80,14 @@ class Pool:
         builder: Builder,
         packages: Sequence[str] = (),
         max_age: float = 172800.0,
+        *,
+        dormant: bool = False,
     ) -> None:
         self.kind = kind
         self.root = root
         self.packages = tuple(packages)
         self._builder = builder
-        self._state = PoolPlan(target, max_age)
+        self._state = PoolPlan(target, max_age, dormant=dormant)
         self._scopes: dict[Build, trio.CancelScope] = {}
         self._phases: dict[Build, list[progress.Phase]] = {}
         self._listeners: dict[Ticket, _Listener] = {}
@@ -125,8 +128,8 @@ class Pool:
 
     def take_nowait(self) -> Environment | None:
         """A ready environment, or None when there is none. Starts nothing but its replacement."""
+        self._look_again()
         while (entry := self._state.pop(trio.current_time())) is not None:
-            self._look_again()
             if self._builder.usable(entry.environment):
                 return self._give(entry.environment)
             log.warning("environment vanished from the pool path=%s", entry.environment.path)
@@ -176,6 +179,11 @@ class Pool:
         self._look_again()
         return True
 
+    def wake(self) -> None:
+        """Keep the pool filled from now on, although nobody has taken anything from it yet."""
+        self._state.wake()
+        self._look_again()
+
     async def flush(self, packages: Sequence[str] | None = None) -> None:
         """Replace everything: builds in flight start anew and the failure record is forgotten.
 
@@ -210,7 +218,7 @@ class Pool:
                 consecutive_failures=state.failure.count,
                 retry_in_secs=max(0, math.ceil(state.failure.retry_at - trio.current_time())),
             )
-        return PoolStatus(len(state.available), len(state.builds), state.target, error)
+        return PoolStatus(len(state.available), len(state.builds), state.wanted, error)
 
     async def wait_changed(self, seen: int) -> int:
         """Wait until the status is newer than version `seen` (0 at first); returns its version."""
@@ -265,7 +273,7 @@ class Pool:
             nursery.start_soon(self._build, build, self._scopes[build])
         if plan.remove:
             nursery.start_soon(self._remove_all, plan.remove, None)
-        full = len(self._state.available) >= self._state.target > 0
+        full = len(self._state.available) >= self._state.wanted > 0
         if full and not self._state.builds and self._unfinished and not self._finishing:
             self._unfinished, self._finishing = False, True
             nursery.start_soon(self._finish)
@@ -361,7 +369,7 @@ class Pool:
             status.target,
             status.warming,
         )
-        seen = (status.available, status.warming, self._state.failure)
+        seen = (status.available, status.warming, status.target, self._state.failure)
         if seen != self._last_seen:
             self._last_seen = seen
             self._version += 1

@@ -76,11 +76,16 @@ class Plan:
 
 
 class PoolPlan:
-    """The state of one pool. Durations and times are seconds."""
+    """The state of one pool. Durations and times are seconds.
 
-    def __init__(self, target: int, max_age: float) -> None:
+    dormant: nothing is kept ready until somebody takes an environment for the first time, or
+    `wake` is called. What an earlier daemon left is kept all the same: it costs nothing now.
+    """
+
+    def __init__(self, target: int, max_age: float, *, dormant: bool = False) -> None:
         self.target = target
         self.max_age = max_age
+        self.dormant = dormant
         self.available: deque[Entry] = deque()
         self.builds: list[Build] = []
         self.tickets: deque[Ticket] = deque()
@@ -92,11 +97,20 @@ class PoolPlan:
     def __repr__(self) -> str:
         failures = self.failure.count if self.failure else 0
         return (
-            f"<PoolPlan {len(self.available)}/{self.target} available, {len(self.builds)} warming, "
+            f"<PoolPlan {len(self.available)}/{self.wanted} available, {len(self.builds)} warming, "
             f"{len(self.tickets)} waiting, {failures} failures>"
         )
 
+    @property
+    def wanted(self) -> int:
+        """How many are to be ready now."""
+        return 0 if self.dormant else self.target
+
     # ------------------------------------------------------------------ what happened
+
+    def wake(self) -> None:
+        """From now on the pool is kept filled."""
+        self.dormant = False
 
     def adopt(self, environment: Environment, age: float, now: float) -> None:
         """A usable environment of an earlier daemon. Kept unless too old or more than wanted."""
@@ -107,11 +121,13 @@ class PoolPlan:
 
     def pop(self, now: float) -> Entry | None:
         """Take the environment that waited longest, if one that is not too old is there."""
+        self.wake()
         self._drop_expired(now)
         return self.available.popleft() if self.available and not self.tickets else None
 
     def join(self) -> Ticket:
         """Somebody starts to wait. Those who came first are served first."""
+        self.wake()
         ticket = Ticket()
         self.tickets.append(ticket)
         return ticket
@@ -228,7 +244,7 @@ class PoolPlan:
 
     @property
     def _missing(self) -> int:
-        return self.target + len(self.tickets) - len(self.available) - len(self.builds)
+        return self.wanted + len(self.tickets) - len(self.available) - len(self.builds)
 
     def _due(self, now: float) -> float:
         due = min((entry.expires for entry in self.available), default=math.inf)

@@ -11,9 +11,16 @@ from pathlib import Path
 
 import attrs
 
+from runtimed.environments.conda.activation import (
+    activation_variables,
+    of_an_active_one,
+    prefix_variables,
+)
 from runtimed.environments.environment import Environment
 
 __all__ = ["LaunchSpec", "python_kernel"]
+
+_NOTHING: Mapping[str, str] = {}
 
 
 @attrs.frozen
@@ -29,18 +36,28 @@ class LaunchSpec:
 
 
 def python_kernel(
-    environment: Environment, env_source: str, environ: Mapping[str, str] = os.environ
+    environment: Environment,
+    env_source: str,
+    environ: Mapping[str, str] = os.environ,
+    wanted: Mapping[str, str] = _NOTHING,
 ) -> LaunchSpec:
     """A Python kernel in an environment.
 
-    The environment's own `bin` comes first on PATH, so that `!python` and `!pip` mean it.
+    wanted: variables that the project asks for; what makes the environment's own programs come
+    first wins over them.
+    The environment's own `bin` comes first on PATH, so that `!python` and `!pip` mean it. A conda
+    environment also has what its packages set when somebody activates it.
     """
-    variables = dict(environ)
-    for inherited in ("PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "CONDA_PREFIX"):
-        variables.pop(inherited, None)
-    path = [str(environment.python.parent), *variables.get("PATH", os.defpath).split(os.pathsep)]
+    variables = {name: value for name, value in environ.items() if not _inherited(name)}
+    if environment.kind == "conda":
+        variables.update(activation_variables(environment.path))
+    variables.update(wanted)
+    path = [str(environment.bin), *variables.get("PATH", os.defpath).split(os.pathsep)]
     variables["PATH"] = os.pathsep.join(entry for entry in path if entry)
-    variables["VIRTUAL_ENV" if environment.kind == "uv" else "CONDA_PREFIX"] = str(environment.path)
+    if environment.kind == "conda":
+        variables.update(prefix_variables(environment.path))
+    else:
+        variables["VIRTUAL_ENV"] = str(environment.path)
     # Programs that ask for a terminal's size get the one that notebooks are read at.
     variables.update(COLUMNS="80", LINES="100")
     # ipykernel ends itself when this process, its parent, is gone.
@@ -60,6 +77,11 @@ def python_kernel(
         environ=variables,
         environment=environment,
     )
+
+
+def _inherited(name: str) -> bool:
+    """Whether a variable is about the environment that the daemon was started in."""
+    return name in ("PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV") or of_an_active_one(name)
 
 
 def notebooks_directory(environ: Mapping[str, str], workspace: Path | None) -> Path:

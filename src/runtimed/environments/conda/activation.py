@@ -19,7 +19,7 @@ import trio
 from runtimed.environments.uv import python_environ, run_program
 from runtimed.errors import EnvironmentBuildFailed
 
-__all__ = ["activation_variables", "conda_variables", "record_activation"]
+__all__ = ["activation_variables", "of_an_active_one", "prefix_variables", "record_activation"]
 
 log = logging.getLogger(__name__)
 
@@ -41,16 +41,13 @@ json.dump(dict(os.environ), sys.stdout)
 _NOT_RECORDED = frozenset({"PATH", "PWD", "OLDPWD", "SHLVL", "_", "PS1"})
 
 
-def conda_variables(prefix: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables with this environment in the place of any that was active before."""
-    variables = {name: value for name, value in environ.items() if not _of_a_shell(name)}
-    variables["CONDA_PREFIX"] = str(prefix)
-    variables["CONDA_DEFAULT_ENV"] = str(prefix)
-    variables["CONDA_SHLVL"] = "1"
-    return variables
+def prefix_variables(prefix: Path) -> dict[str, str]:
+    """What says that this environment is the active one; as conda does for one without a name."""
+    return {"CONDA_PREFIX": str(prefix), "CONDA_DEFAULT_ENV": str(prefix), "CONDA_SHLVL": "1"}
 
 
-def _of_a_shell(name: str) -> bool:
+def of_an_active_one(name: str) -> bool:
+    """Whether a variable says so of some other environment, which was active before."""
     return name in ("CONDA_DEFAULT_ENV", "CONDA_PROMPT_MODIFIER", "CONDA_SHLVL") or (
         name.startswith("CONDA_PREFIX")
     )
@@ -97,9 +94,10 @@ def _has_scripts(prefix: Path) -> bool:
 async def _run_scripts(
     prefix: Path, environ: Mapping[str, str], declared: Mapping[str, str]
 ) -> dict[str, str]:
-    before = conda_variables(prefix, {**python_environ(environ), **declared})
-    path = [str(prefix / "bin"), before.get("PATH", os.defpath)]
-    before["PATH"] = os.pathsep.join(path)
+    inherited = python_environ(environ)
+    before = {name: value for name, value in inherited.items() if not of_an_active_one(name)}
+    path = os.pathsep.join([str(prefix / "bin"), before.get("PATH", os.defpath)])
+    before.update({**declared, **prefix_variables(prefix), "PATH": path})
     # Many scripts are written for bash although their name says sh.
     shell = shutil.which("bash") or "/bin/sh"
     try:

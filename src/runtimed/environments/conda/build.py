@@ -16,6 +16,7 @@ from runtimed.environments.builder import Report
 from runtimed.environments.conda.activation import record_activation
 from runtimed.environments.conda.channels import ChannelMap
 from runtimed.environments.conda.messages import Order
+from runtimed.environments.conda.prefixed import record_prefixed
 from runtimed.environments.conda.solving import Limits, solve_and_link
 from runtimed.environments.uv import failed_package, find_uv, run_program, uv_environ
 from runtimed.environments.uv_install import check_requirements
@@ -81,6 +82,7 @@ async def build_conda(
         raise EnvironmentBuildFailed(f"Python not found at {python} after conda install")
     if wanted.pip:
         await _install_pip_part(path, python, wanted.pip, report, limits.pip, environ)
+    await trio.to_thread.run_sync(record_prefixed, path)
     await record_activation(path, environ)
     await warm_up(path)
     return python
