@@ -1,0 +1,1 @@
+"""Checks of the rows in docs/environments.md, a module for each kind of file."""
