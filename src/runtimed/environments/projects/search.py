@@ -18,7 +18,7 @@ __all__ = ["LARGEST", "PYTHON_KINDS", "find_project_files"]
 PYTHON_KINDS: tuple[ProjectKind, ...] = ("pyproject", "pixi", "environment_yml")
 
 #: Bytes; a project file that is larger is an error.
-LARGEST = 1024 * 1024
+LARGEST = 256 * 1024
 
 
 def find_project_files(

@@ -6,6 +6,7 @@ Only the parser of the YAML library is used: nothing becomes a number, a date or
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["is_empty", "line_of", "mapping", "quoted", "scalar", "sequence", "yaml_tree"]
 
+_DEEPEST = 100
 _NULL = ("", "~", "null", "Null", "NULL")
 
 
@@ -23,12 +25,16 @@ def yaml_tree(file: FileText) -> Node:
     """The root of the one document in a file. Raises: ProjectFileInvalid, naming the line."""
     import yaml
 
+    if _depth(file.text) > _DEEPEST:  # the parser would find that out too, after some seconds
+        raise file.refused("it is nested too deeply")
     try:
         root = yaml.compose(file.text, Loader=yaml.BaseLoader)
     except RecursionError:
         raise file.refused("it is nested too deeply") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
+        if error.problem == "found unexpected end of stream":
+            mark = error.context_mark or mark  # where what is not closed begins
         complaint = " ".join(filter(None, (error.context, error.problem))) or "it is no YAML"
         raise file.refused(complaint, line=mark.line + 1 if mark else None) from None
     except yaml.reader.ReaderError as error:
@@ -39,6 +45,15 @@ def yaml_tree(file: FileText) -> Node:
     if root is None:
         raise file.refused("it is empty", "List dependencies in it")
     return root
+
+
+def _depth(text: str) -> int:
+    """How deep brackets are nested, roughly: those in quotes and comments count too."""
+    depth = deepest = 0
+    for bracket in re.findall(r"[\[\]{}]", text):
+        depth += 1 if bracket in "[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def scalar(node: Node) -> str | None:
