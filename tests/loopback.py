@@ -18,6 +18,7 @@ from runtimed.daemon.notebook_channel import Greeting
 from runtimed.daemon.pool_channel import PoolService
 from runtimed.daemon.server import ConnectionHandler
 from runtimed.document.history import HistoryBounds
+from runtimed.environments.trust.files import TrustFiles
 from runtimed.errors import KernelDied, RuntimedError
 from runtimed.kernels.kernel import Hear
 from runtimed.messages.wire import Message
@@ -274,6 +275,7 @@ async def open_loopback(
         keep_alive,
         lambda: attrs.evolve(settings.current, autosave=autosave),
         history or HistoryBounds(),
+        trust=TrustFiles.below(folder / "trust"),
     )
     rooms = Rooms(config, store, kernels)
     shutdown = trio.Event()

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
         NotebookConnectionInfo,
         Output,
         QueueState,
+        SimilarName,
         SyncEnvironmentResult,
+        TrustInfo,
     )
     from runtimed.client.session import Session
     from runtimed.client.streams import (
@@ -58,7 +60,9 @@ __all__ = [
     "QueueState",
     "RuntimedError",
     "Session",
+    "SimilarName",
     "SyncEnvironmentResult",
+    "TrustInfo",
     "default_socket_path",
     "show_notebook_app",
 ]
@@ -83,7 +87,9 @@ _HOMES = {
     "QueueState": "runtimed.client.results",
     "RuntimedError": "runtimed.errors",
     "Session": "runtimed.client.session",
+    "SimilarName": "runtimed.client.results",
     "SyncEnvironmentResult": "runtimed.client.results",
+    "TrustInfo": "runtimed.client.results",
     "default_socket_path": "runtimed.paths",
     "show_notebook_app": "runtimed.client.notebook_app",
 }

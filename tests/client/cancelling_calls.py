@@ -96,6 +96,8 @@ CALLS: dict[str, Callable[[Any, str], Any]] = {
     "get_history": lambda s, c: s.get_history(),
     "get_queue_state": lambda s, c: s.get_queue_state(),
     "sync_environment": lambda s, c: s.sync_environment(),
+    "trust_info": lambda s, c: s.trust_info(),
+    "approve_trust": lambda s, c: s.approve_trust(),
     "set_metadata": lambda s, c: s.set_metadata("k", "v"),
     "get_metadata": lambda s, c: s.get_metadata("k"),
     "set_kernelspec": lambda s, c: s.set_kernelspec("python3", "Python 3"),

@@ -83,6 +83,8 @@ allow_input(enabled=True) -> None
 answer_input(request_id, value) -> None
 get_comms() -> list[Comm]
 send_comm(comm_id, state=None, content=None, buffers=()) -> None
+trust_info() -> TrustInfo
+approve_trust(content=None) -> TrustInfo
 """.strip().splitlines()
 
 ASYNC_RETURNS = {

@@ -12,7 +12,9 @@ from runtimed.client.results import (
     NotebookConnectionInfo,
     Output,
     QueueState,
+    SimilarName,
     SyncEnvironmentResult,
+    TrustInfo,
 )
 
 STDOUT = Output(output_type="stream", name="stdout", text='a\n"b"')
@@ -73,6 +75,23 @@ ERROR = Output(output_type="error", ename="ValueError", evalue="bad", traceback=
 )
 def test_reprs_are_those_of_the_reference(value: object, text: str) -> None:
     assert repr(value) == text
+
+
+def test_what_is_told_of_trust_reads_well() -> None:
+    name = SimilarName(package="reqeusts", similar_to="requests", distance=2)
+    info = TrustInfo(
+        status="untrusted",
+        uv_dependencies=("reqeusts",),
+        script_dependencies=("six>=1",),
+        similar_names=(name,),
+    )
+    assert repr(info) == 'TrustInfo(untrusted, packages=["reqeusts", "six>=1"])'
+    assert repr(name) == "SimilarName(reqeusts, similar_to=requests)"
+    assert info.needs_approval
+    assert info.uv_dependencies == ["reqeusts"]
+    assert TrustInfo(status="signature_invalid").needs_approval
+    assert not TrustInfo(status="trusted").needs_approval
+    assert not TrustInfo(status="no_dependencies").needs_approval
 
 
 def test_a_result_reads_its_outputs() -> None:

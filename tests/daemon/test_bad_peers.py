@@ -282,6 +282,8 @@ VALID_REQUESTS: list[Any] = [
     requests.SetRawMetadata("k", "v"),
     requests.GetMetadataSnapshot(),
     requests.SetMetadataSnapshot("{}"),
+    requests.GetTrust(),
+    requests.ApproveTrust("x"),
     requests.GetHeads(),
     requests.EnsureMetadata("c", ("a", "b"), {"c": 1}),
     requests.LeaveNotebook(False),

@@ -29,6 +29,7 @@ from runtimed.protocol.structures import (
     HistoryEntry,
     KernelInfo,
     LaunchedEnvConfig,
+    SimilarName,
 )
 
 LOADERS: list[tuple[tuple[type, ...], Any]] = [
@@ -129,6 +130,24 @@ VECTORS: list[tuple[Any, str]] = [
         requests.EnsureMetadata(None, ["runt", "uv"], {"dependencies": []}),
         '{"action":"ensure_metadata","cell_id":null,"path":["runt","uv"],'
         '"value":{"dependencies":[]}}',
+    ),
+    (requests.GetTrust(), '{"action":"get_trust"}'),
+    (requests.ApproveTrust(), '{"action":"approve_trust"}'),
+    (requests.ApproveTrust("ab"), '{"action":"approve_trust","content":"ab"}'),
+    (
+        responses.TrustInfo(
+            "untrusted",
+            "ab",
+            ["reqeusts"],
+            [],
+            [],
+            ["six"],
+            [SimilarName("reqeusts", "requests", 2)],
+        ),
+        '{"result":"trust_info","status":"untrusted","content":"ab",'
+        '"uv_dependencies":["reqeusts"],"conda_dependencies":[],"conda_channels":[],'
+        '"script_dependencies":["six"],'
+        '"similar_names":[{"package":"reqeusts","similar_to":"requests","distance":2}]}',
     ),
     (
         responses.KernelLaunched(
@@ -274,8 +293,9 @@ TAGS = {
     "action": (
         "launch_kernel queue_cell execute_cell clear_outputs interrupt_execution shutdown_kernel "
         "get_kernel_info get_queue_state run_all_cells send_comm set_stdin answer_input "
-        "get_history complete save_notebook clone_notebook sync_environment get_doc_bytes "
-        "get_raw_metadata set_raw_metadata get_metadata_snapshot set_metadata_snapshot get_heads "
+        "get_history complete save_notebook clone_notebook get_trust approve_trust "
+        "sync_environment get_doc_bytes get_raw_metadata set_raw_metadata "
+        "get_metadata_snapshot set_metadata_snapshot get_heads "
         "ensure_metadata leave_notebook follow_epoch edits_moved"
     ),
     "result": (
@@ -283,7 +303,7 @@ TAGS = {
         "kernel_shutting_down no_kernel ok metadata_set kernel_info queue_state all_cells_queued "
         "notebook_saved notebook_cloned error history_result completion_result "
         "sync_environment_started sync_environment_complete sync_environment_failed doc_bytes "
-        "raw_metadata metadata_snapshot heads left_notebook"
+        "raw_metadata metadata_snapshot heads left_notebook trust_info"
     ),
     "event": (
         "kernel_status execution_started output display_update execution_done queue_changed "

@@ -43,6 +43,8 @@ async def every_method(session: runtimed.AsyncSession, cell_id: str) -> None:
     assert_type(await session.get_history("x", n=5, unique=False), list[runtimed.HistoryEntry])
     assert_type(await session.get_queue_state(), runtimed.QueueState)
     assert_type(await session.sync_environment(), runtimed.SyncEnvironmentResult)
+    assert_type(await session.trust_info(), runtimed.TrustInfo)
+    assert_type(await session.approve_trust(content="x"), runtimed.TrustInfo)
     await session.set_metadata("key", "value")
     assert_type(await session.get_metadata("key"), str | None)
     await session.set_kernelspec("python3", "Python 3", language="python")

@@ -39,6 +39,8 @@ def every_method(session: runtimed.Session, cell_id: str) -> None:
     assert_type(session.get_history("x", n=5, unique=False), list[runtimed.HistoryEntry])
     assert_type(session.get_queue_state(), runtimed.QueueState)
     assert_type(session.sync_environment(), runtimed.SyncEnvironmentResult)
+    assert_type(session.trust_info(), runtimed.TrustInfo)
+    assert_type(session.approve_trust(), runtimed.TrustInfo)
     session.set_metadata("key", "value")
     assert_type(session.get_metadata("key"), str | None)
     session.set_kernelspec("python3", "Python 3", language="python")

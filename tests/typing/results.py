@@ -62,6 +62,7 @@ def others(
     queue: runtimed.QueueState,
     entry: runtimed.HistoryEntry,
     sync: runtimed.SyncEnvironmentResult,
+    trust: runtimed.TrustInfo,
 ) -> None:
     assert_type(info.protocol, str)
     assert_type(info.protocol_version, int | None)
@@ -80,6 +81,9 @@ def others(
     assert_type((sync.success, sync.needs_restart), tuple[bool, bool])
     assert_type(sync.synced_packages, list[str])
     assert_type(sync.error, str | None)
+    assert_type((trust.status, trust.content, trust.needs_approval), tuple[str, str, bool])
+    assert_type(trust.uv_dependencies, list[str])
+    assert_type(trust.similar_names, list[runtimed.SimilarName])
 
 
 def made_for_a_test() -> runtimed.ExecutionResult:

@@ -27,13 +27,14 @@ from runtimed.client.presence_calls import PresenceCalls
 from runtimed.client.results import NotebookConnectionInfo
 from runtimed.client.running import Running
 from runtimed.client.streams import EventSubscription, ExecutionEventStream
+from runtimed.client.trust_calls import TrustCalls
 from runtimed.errors import RuntimedError
 from runtimed.protocol import handshake, requests, responses
 
 __all__ = ["AsyncSession", "open_without_autosave"]
 
 
-class AsyncSession(Running, NotebookMetadata, PresenceCalls, CommCalls, InputAnswers):
+class AsyncSession(Running, NotebookMetadata, PresenceCalls, CommCalls, InputAnswers, TrustCalls):
     """A notebook of the daemon, for `await`.
 
     Making one opens nothing. Use it in `async with`, which on leaving stops the kernel unless

@@ -24,7 +24,9 @@ __all__ = [
     "NotebookConnectionInfo",
     "Output",
     "QueueState",
+    "SimilarName",
     "SyncEnvironmentResult",
+    "TrustInfo",
 ]
 
 
@@ -317,3 +319,42 @@ class SyncEnvironmentResult:
             f"SyncEnvironmentResult(failed, error={_quoted(self.error or '')}, "
             f"needs_restart={self.needs_restart})"
         )
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class SimilarName:
+    """A package whose name is almost that of a popular one. `distance` counts the letters."""
+
+    package: str
+    similar_to: str
+    distance: int
+
+    def __repr__(self) -> str:
+        return f"SimilarName({self.package}, similar_to={self.similar_to})"
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class TrustInfo:
+    """What a notebook asks for, and whether that was approved on this machine.
+
+    Shape: `status` is `no_dependencies`, `trusted`, `untrusted`, or `signature_invalid` for what
+    was changed since it was approved. `content` names exactly this, for `approve_trust`.
+    `similar_names` are packages that may be others than was meant.
+    """
+
+    status: str
+    content: str = ""
+    uv_dependencies: list[str] = attrs.field(factory=list, converter=_list)
+    conda_dependencies: list[str] = attrs.field(factory=list, converter=_list)
+    conda_channels: list[str] = attrs.field(factory=list, converter=_list)
+    script_dependencies: list[str] = attrs.field(factory=list, converter=_list)
+    similar_names: list[SimilarName] = attrs.field(factory=list, converter=_list)
+
+    @property
+    def needs_approval(self) -> bool:
+        """Whether nothing of it is installed before `approve_trust`."""
+        return self.status in ("untrusted", "signature_invalid")
+
+    def __repr__(self) -> str:
+        packages = [*self.uv_dependencies, *self.conda_dependencies, *self.script_dependencies]
+        return f"TrustInfo({self.status}, packages=[{', '.join(map(_quoted, packages))}])"

@@ -24,6 +24,7 @@ from runtimed.client.results import (
     NotebookConnectionInfo,
     QueueState,
     SyncEnvironmentResult,
+    TrustInfo,
 )
 from runtimed.client.streams import EventIteratorSubscription, ExecutionEventIterator
 
@@ -150,6 +151,17 @@ class Session:
     def sync_environment(self) -> SyncEnvironmentResult:
         """Install what was declared since the kernel started. Failures are in the result."""
         return portal().call(self._session.sync_environment)
+
+    def trust_info(self) -> TrustInfo:
+        """What the notebook asks for, and whether that was approved on this machine."""
+        return portal().call(self._session.trust_info)
+
+    def approve_trust(self, content: str | None = None) -> TrustInfo:
+        """Approve what the notebook asks for, so that it may be installed.
+
+        With `content`, that of a TrustInfo, nothing is approved that was not shown there.
+        """
+        return portal().call(self._session.approve_trust, content)
 
     def complete(self, code: str, cursor_pos: int) -> CompletionResult:
         """What the kernel proposes for the text before `cursor_pos`, counted in characters."""

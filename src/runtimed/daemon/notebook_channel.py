@@ -69,6 +69,7 @@ async def _enter(hello: Any, rooms: Rooms, greeting: Greeting) -> tuple[Room, Pe
     folder = Path(hello.working_dir) if hello.working_dir else None
     room, peer = await rooms.join(hello.notebook_id, folder)
     if hello.initial_metadata:
+        await room.trust.refresh()
         room.offer_metadata(hello.initial_metadata)
     return room, peer, greeting.capabilities(), room.untitled
 

@@ -10,9 +10,10 @@ from typing import Any
 import orjson
 import trio
 
+from runtimed.environments.trust.standing import Standing
 from runtimed.errors import CellNotFound, KernelDied, RuntimedError
 from runtimed.protocol import requests, responses
-from runtimed.protocol.structures import CompletionItem, HistoryEntry
+from runtimed.protocol.structures import CompletionItem, HistoryEntry, SimilarName
 from runtimed.rooms.peer import Peer
 from runtimed.rooms.room import Room
 
@@ -38,6 +39,8 @@ LONG_REQUESTS = (
     requests.CloneNotebook,
     requests.SyncEnvironment,
     requests.GetHeads,
+    requests.GetTrust,
+    requests.ApproveTrust,
     requests.LeaveNotebook,
 )
 
@@ -310,6 +313,32 @@ async def _set_metadata_snapshot(
     return responses.MetadataSet()
 
 
+async def _get_trust(room: Room, peer: Peer, request: requests.GetTrust) -> Any:
+    await room.wait_loaded()
+    await room.trust.refresh()
+    return _trust_info(room.trust.standing)
+
+
+async def _approve_trust(room: Room, peer: Peer, request: requests.ApproveTrust) -> Any:
+    await room.wait_loaded()
+    return _trust_info(await room.trust.approve(request.content))
+
+
+def _trust_info(standing: Standing) -> responses.TrustInfo:
+    return responses.TrustInfo(
+        status=standing.status,
+        content=standing.content.digest,
+        uv_dependencies=standing.content.uv_dependencies,
+        conda_dependencies=standing.content.conda_dependencies,
+        conda_channels=standing.content.conda_channels,
+        script_dependencies=standing.content.script_dependencies,
+        similar_names=[
+            SimilarName(found.package, found.similar_to, found.distance)
+            for found in standing.similar_names
+        ],
+    )
+
+
 async def _get_heads(room: Room, peer: Peer, request: requests.GetHeads) -> Any:
     await room.wait_loaded()
     return responses.Heads(heads=list(room.document.heads))
@@ -353,6 +382,8 @@ _HANDLERS: dict[type, Callable[[Room, Peer, Any], Awaitable[Any]]] = {
     requests.SetRawMetadata: _set_raw_metadata,
     requests.GetMetadataSnapshot: _get_metadata_snapshot,
     requests.SetMetadataSnapshot: _set_metadata_snapshot,
+    requests.GetTrust: _get_trust,
+    requests.ApproveTrust: _approve_trust,
     requests.GetHeads: _get_heads,
     requests.EnsureMetadata: _ensure_metadata,
     requests.LeaveNotebook: _leave_notebook,

@@ -24,6 +24,7 @@ from runtimed.daemon.pool_channel import PoolService
 from runtimed.daemon.server import ConnectionHandler, listening_socket, serve_unix
 from runtimed.daemon.singleton import DaemonInfo, hold_lock, now_text, write_info
 from runtimed.environments.pool import Pool
+from runtimed.environments.trust.files import TrustFiles
 from runtimed.environments.uv_builder import UvBuilder
 from runtimed.kernels.kernels import Kernels
 from runtimed.kernels.registry import KernelRegistry
@@ -71,7 +72,11 @@ async def run(
         settings = SettingsStore(paths.settings, settings_folder())
         rooms = Rooms(
             RoomConfig(
-                paths.documents, config.notebooks, config.keep_alive, lambda: settings.current
+                paths.documents,
+                config.notebooks,
+                config.keep_alive,
+                lambda: settings.current,
+                trust=TrustFiles.of_user(),
             ),
             store,
             kernels,

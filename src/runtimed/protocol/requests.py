@@ -15,6 +15,7 @@ from runtimed.protocol.structures import optional_strings
 
 __all__ = [
     "AnswerInput",
+    "ApproveTrust",
     "ClearOutputs",
     "CloneNotebook",
     "Complete",
@@ -29,6 +30,7 @@ __all__ = [
     "GetMetadataSnapshot",
     "GetQueueState",
     "GetRawMetadata",
+    "GetTrust",
     "InterruptExecution",
     "LaunchKernel",
     "LeaveNotebook",
@@ -163,6 +165,19 @@ class CloneNotebook(Wire):
     overwrite: bool = attrs.field(default=False, metadata=OMIT_EMPTY)
 
 
+class GetTrust(Bare):
+    """What the notebook asks for, and whether that was approved on the daemon's machine."""
+
+    __slots__ = ()
+
+
+@attrs.frozen(eq=False, repr=False)
+class ApproveTrust(Wire):
+    """Approve what the notebook asks for; with `content`, of a TrustInfo, that and nothing else."""
+
+    content: str | None = None
+
+
 class SyncEnvironment(Bare):
     """Install what the notebook's dependencies gained into the running environment."""
 
@@ -263,6 +278,8 @@ NotebookRequest = (
     | Complete
     | SaveNotebook
     | CloneNotebook
+    | GetTrust
+    | ApproveTrust
     | SyncEnvironment
     | GetDocBytes
     | GetRawMetadata

@@ -7,7 +7,12 @@ from collections.abc import Iterable
 import attrs
 
 from runtimed.protocol.spelling import Bare, Wire, called, strings
-from runtimed.protocol.structures import CompletionItem, HistoryEntry, LaunchedEnvConfig
+from runtimed.protocol.structures import (
+    CompletionItem,
+    HistoryEntry,
+    LaunchedEnvConfig,
+    SimilarName,
+)
 
 __all__ = [
     "AllCellsQueued",
@@ -36,12 +41,18 @@ __all__ = [
     "SyncEnvironmentComplete",
     "SyncEnvironmentFailed",
     "SyncEnvironmentStarted",
+    "TrustInfo",
 ]
 
 
 def history_entries(entries: Iterable[HistoryEntry]) -> tuple[HistoryEntry, ...]:
     """Any iterable of entries as a tuple."""
     return tuple(entries)
+
+
+def similar_names(names: Iterable[SimilarName]) -> tuple[SimilarName, ...]:
+    """Any iterable of names as a tuple."""
+    return tuple(names)
 
 
 def completion_items(items: Iterable[CompletionItem]) -> tuple[CompletionItem, ...]:
@@ -231,6 +242,23 @@ class LeftNotebook(Wire):
     kernel_stopped: bool
 
 
+@attrs.frozen(eq=False, repr=False)
+class TrustInfo(Wire):
+    """What a notebook asks for, and whether that was approved on the daemon's machine.
+
+    `status`: `no_dependencies`, `trusted`, `untrusted`, or `signature_invalid` for what was changed
+    since it was approved. `content` names exactly this, for approving it.
+    """
+
+    status: str
+    content: str
+    uv_dependencies: tuple[str, ...] = attrs.field(converter=strings)
+    conda_dependencies: tuple[str, ...] = attrs.field(converter=strings)
+    conda_channels: tuple[str, ...] = attrs.field(converter=strings)
+    script_dependencies: tuple[str, ...] = attrs.field(converter=strings)
+    similar_names: tuple[SimilarName, ...] = attrs.field(default=(), converter=similar_names)
+
+
 NotebookResponse = (
     KernelLaunched
     | KernelAlreadyRunning
@@ -257,4 +285,5 @@ NotebookResponse = (
     | MetadataSnapshot
     | Heads
     | LeftNotebook
+    | TrustInfo
 )

@@ -21,6 +21,7 @@ __all__ = [
     "HistoryEntry",
     "KernelInfo",
     "LaunchedEnvConfig",
+    "SimilarName",
     "byte_strings",
     "cell_snapshots",
     "optional_strings",
@@ -64,6 +65,15 @@ class EnvSyncDiff(Wire):
     removed: tuple[str, ...] = attrs.field(default=(), converter=strings)
     channels_changed: bool = False
     deno_changed: bool = False
+
+
+@attrs.frozen(eq=False, repr=False)
+class SimilarName(Wire):
+    """A package whose name is almost that of a popular one; `distance` counts letters."""
+
+    package: str
+    similar_to: str
+    distance: int
 
 
 @attrs.frozen(eq=False, repr=False)

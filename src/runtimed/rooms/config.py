@@ -9,6 +9,7 @@ import attrs
 
 from runtimed.document.history import HistoryBounds
 from runtimed.document.settings_values import Settings
+from runtimed.environments.trust.files import TrustFiles
 
 __all__ = ["RoomConfig"]
 
@@ -25,6 +26,7 @@ class RoomConfig:
     fixed_keep_alive: float | None = None
     settings: Callable[[], Settings] = Settings
     history: HistoryBounds = attrs.field(factory=HistoryBounds)
+    trust: TrustFiles = attrs.field(kw_only=True)
 
     @property
     def keep_alive(self) -> float:

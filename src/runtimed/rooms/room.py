@@ -42,6 +42,7 @@ from runtimed.rooms.notebook_saving import notebook_target
 from runtimed.rooms.peer import Peer
 from runtimed.rooms.presence import RoomPresence
 from runtimed.rooms.shared_file import SharedFile
+from runtimed.rooms.trust import RoomTrust
 
 __all__ = ["Room", "RoomConfig"]
 
@@ -90,6 +91,7 @@ class Room:
         self._blobs = blobs
         self._disk = disk
         self._file = DocumentFile(config.documents, notebook_id, disk)
+        self.trust = RoomTrust(self, config.trust, self._file.path.with_suffix(".trust"), disk)
         self.file = SharedFile(
             self,
             notebook_id,
@@ -297,7 +299,7 @@ class Room:
 
     def needs_trust_approval(self) -> bool:
         """Whether the notebook's file asks for packages that nobody here has approved."""
-        return bool(declared_dependencies(self.document.metadata_snapshot()))
+        return self.trust.needs_approval
 
     def offer_metadata(self, snapshot: str) -> None:
         """Metadata from a peer that joins, for a document that has none yet."""
@@ -311,6 +313,7 @@ class Room:
             log.warning("initial metadata ignored notebook=%s", self.notebook_id)
             return
         self.document.set_metadata_snapshot(value)
+        self.trust.metadata_offered()
         self.document_changed()
 
     def fill(self, runtime: str | None = None) -> None:
@@ -429,7 +432,7 @@ class Room:
         """Start a kernel for the first peer, unless something must be approved first."""
         if self._slot.occupied:
             return
-        if declared_dependencies(self.document.metadata_snapshot()):
+        if self.trust.needs_approval or declared_dependencies(self.document.metadata_snapshot()):
             return
         self._nursery.start_soon(self._auto_launch)
 
@@ -598,7 +601,8 @@ class Room:
         try:
             self._schedule.saved()
             await self.file.settle_state()
-            await self._file.save(self.document)
+            async with self.trust.recorded():
+                await self._file.save(self.document)
         except OSError as error:
             log.error("document not saved notebook=%s error=%s", self.notebook_id, error)
             self._schedule.changed(trio.current_time())

@@ -43,6 +43,7 @@ from runtimed.rooms.notebook_saving import (
     read_base,
     write_notebook,
 )
+from runtimed.rooms.trust import RoomTrust
 
 __all__ = ["SharedFile"]
 
@@ -74,6 +75,7 @@ class FileRoom(Protocol):
     """What a file needs of its room."""
 
     document: NotebookDocument
+    trust: RoomTrust
 
     def document_changed(self) -> None: ...
 
@@ -183,9 +185,10 @@ class SharedFile:
         """
         document = await self._documents.load(daemon_actor())
         if document is None:
-            return await self._read() if exists else None
+            return await self._read_unknown() if exists else None
         if self._path is None:
             await self._adopt(document)
+            await self._room.trust.document_restored()
             return None
         state = await self._documents.load_state()
         digest = None
@@ -202,8 +205,9 @@ class SharedFile:
             # The file was not in it completely, or came from elsewhere: nothing to compare with.
             log.warning("document kept aside: no known version of the file path=%s", self._path)
             await self._documents.keep_aside("unsaved")
-            return await self._read()
+            return await self._read_unknown()
         self._room.document = document
+        await self._room.trust.document_restored()
         self._versions = versions
         if exists and versions[0].digest != digest:
             self._merge(await self._read(versions[:1]))
@@ -260,6 +264,12 @@ class SharedFile:
             self._saved_heads = document.heads
         await self._save_state()
 
+    async def _read_unknown(self) -> LoadedNotebook:
+        """The file, to fill the document from."""
+        loaded = await self._read()
+        await self._room.trust.file_opened(loaded.version.state)
+        return loaded
+
     async def _read(self, known: Sequence[FileVersion] = ()) -> LoadedNotebook:
         assert self._path is not None
         return await trio.to_thread.run_sync(read_notebook, self._path, known, limiter=self._disk)
@@ -277,9 +287,10 @@ class SharedFile:
                 async with self._lock:
                     await self._write_own(asked=True)
             else:
-                state = await self._current_state()
+                state = await self._signed_state()
                 base = self._path or target
-                await self._in_thread(target, state, base, None)
+                copied = self._room.trust.for_copy(state.snapshot)
+                await self._in_thread(target, attrs.evolve(state, snapshot=copied), base, None)
         except NotebookUnreadable as error:
             raise SaveRefused(
                 f"{error}; saving would overwrite it. Move it away or save to another path"
@@ -312,7 +323,7 @@ class SharedFile:
         assert self._path is not None
         for _ in range(_ATTEMPTS):
             self._schedule.saved()
-            state = await self._current_state()
+            state = await self._signed_state()
             heads = self._room.document.heads
             if not asked and self._versions and self._versions[0].state == state:
                 self._saved_heads = heads
@@ -333,6 +344,13 @@ class SharedFile:
             return
         self._save_soon()
         raise SaveRefused(f"{self._path} is being written by another program; try again")
+
+    async def _signed_state(self) -> NotebookState:
+        """The document as it is at one moment, with a good signature if it may have one."""
+        state = await self._current_state()
+        if self._room.trust.lacks_signature(state) and await self._room.trust.sign():
+            state = await self._current_state()
+        return state
 
     async def _current_state(self) -> NotebookState:
         """The document as it is at one moment, read with pauses if it rests as long as that."""
@@ -395,6 +413,7 @@ class SharedFile:
         known = self._versions[: max(1, recent + 1)]
         loaded = await trio.to_thread.run_sync(read_if_other, self._path, known, limiter=self._disk)
         if loaded is not None:
+            await self._room.trust.refresh()
             self._merge(loaded)
             await self._save_state()
 
@@ -408,7 +427,9 @@ class SharedFile:
         newest = self._versions[0] if self._versions else None
         busy = room.busy_cells()
         exact = base is newest and not self.unsaved and not busy
+        before = room.trust.content
         touched = merge_into(room.document, base.state, version.state, running=busy)
+        room.trust.file_merged(before, version.state)
         self._remember(attrs.evolve(version, heads=tuple(room.document.heads), exact=exact))
         if exact:
             self._saved_heads = room.document.heads

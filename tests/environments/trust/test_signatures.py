@@ -13,7 +13,12 @@ from runtimed.document.metadata import snapshot_from_file
 from runtimed.environments.trust.canonical import canonical_json
 from runtimed.environments.trust.content import Content, signature_of
 from runtimed.environments.trust.signature import is_signed, sign
-from runtimed.environments.trust.standing import refusal, status_of
+from runtimed.environments.trust.standing import (
+    Standing,
+    is_vouched_for,
+    refusal,
+    status_of,
+)
 from runtimed.errors import RuntimedError
 
 KEY = bytes(32)
@@ -27,6 +32,10 @@ BOTH = {
 
 def content_of(**metadata: Any) -> Content:
     return Content.of(snapshot_from_file(metadata))
+
+
+def judged(content: Content, signature: str | None, key: bytes | None = KEY) -> str:
+    return status_of(content, signature, is_vouched_for(content, signature, key))
 
 
 def runt(**sections: Any) -> Content:
@@ -169,14 +178,14 @@ def test_a_signature_is_of_one_content_and_one_key() -> None:
 def test_the_status_follows_from_content_and_signature(
     sections: dict[str, Any], signature: str | None, status: str
 ) -> None:
-    assert status_of(runt(**sections), signature, KEY) == status
+    assert judged(runt(**sections), signature) == status
 
 
 def test_check_9_a_list_that_was_edited_is_no_longer_what_was_signed() -> None:
     signature = sign(KEY, runt(**REQUESTS).to_bytes())
     edited = runt(uv={"dependencies": ["requests", "evil"]})
-    assert status_of(edited, signature, KEY) == "signature_invalid"
-    text = refusal(edited, "signature_invalid", "/home/u/n.ipynb")
+    assert judged(edited, signature) == "signature_invalid"
+    text = refusal(Standing("signature_invalid", edited), "/home/u/n.ipynb")
     assert "requests, evil" in text
     assert "runt trust /home/u/n.ipynb" in text
     assert "approve_trust()" in text
@@ -194,11 +203,11 @@ def test_check_9_a_list_that_was_edited_is_no_longer_what_was_signed() -> None:
 def test_constraints_are_signed_with_the_list(change: dict[str, Any]) -> None:
     signature = sign(KEY, runt(**REQUESTS).to_bytes())
     changed = runt(uv={**REQUESTS["uv"], **change})
-    assert status_of(changed, signature, KEY) == "signature_invalid"
+    assert judged(changed, signature) == "signature_invalid"
 
 
 def test_without_a_key_nothing_was_signed_here() -> None:
-    assert status_of(runt(**REQUESTS), sign(KEY, b"{}"), None) == "signature_invalid"
+    assert judged(runt(**REQUESTS), sign(KEY, b"{}"), None) == "signature_invalid"
 
 
 # One reader for trust and launching
@@ -212,7 +221,7 @@ def test_a_runt_without_a_version_is_judged_by_the_list_at_the_top_that_would_be
         uv={"dependencies": ["evil"]},
     )
     assert content.uv_dependencies == ["evil"]
-    assert status_of(content, None, KEY) == "untrusted"
+    assert judged(content, None) == "untrusted"
 
 
 def test_with_a_good_runt_the_lists_at_the_top_are_neither_judged_nor_installed() -> None:

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from runtimed.environments.trust.key import make_key, read_key, trust_folder, trust_key_path
+from runtimed.environments.trust.files import TrustFiles
+from runtimed.environments.trust.key import make_key, read_key
 from runtimed.errors import TrustKeyUnusable
+from runtimed.paths import config_root
 
 
 @pytest.fixture
@@ -104,15 +106,13 @@ def test_a_folder_that_can_not_be_made_is_named(tmp_path: Path) -> None:
         make_key(tmp_path / "file" / "runt" / "trust-key")
 
 
-def test_the_key_lies_in_the_user_s_configuration() -> None:
-    environ = {"HOME": "/home/u", "XDG_CONFIG_HOME": "/home/u/conf"}
-    assert trust_key_path(environ).name == "trust-key"
-    assert trust_key_path(environ).parent == trust_folder(environ)
-    assert trust_folder(environ).name == "runt"
+def test_the_key_lies_in_the_user_s_configuration(tmp_path: Path) -> None:
+    environ = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / "conf")}
+    assert TrustFiles.of_user(environ).key == config_root(environ) / "runt" / "trust-key"
 
 
 def test_a_variable_names_another_key_in_development_mode_alone(tmp_path: Path) -> None:
     named = {"HOME": str(tmp_path), "RUNT_TRUST_KEY_PATH": str(tmp_path / "known")}
-    assert trust_key_path(named) == trust_folder(named) / "trust-key"
+    assert TrustFiles.of_user(named).key == config_root(named) / "runt" / "trust-key"
     developing = named | {"RUNTIMED_WORKSPACE_PATH": str(tmp_path)}
-    assert trust_key_path(developing) == tmp_path / "known"
+    assert TrustFiles.of_user(developing).key == tmp_path / "known"

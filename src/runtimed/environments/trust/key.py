@@ -10,33 +10,13 @@ import contextlib
 import os
 import secrets
 import stat
-from collections.abc import Mapping
 from pathlib import Path
 
+from runtimed.environments.trust.private import make_private_folder
 from runtimed.environments.trust.signature import KEY_SIZE
 from runtimed.errors import TrustKeyUnusable
-from runtimed.paths import config_root, workspace_path
 
-__all__ = ["make_key", "read_key", "trust_folder", "trust_key_path"]
-
-_NAME = "trust-key"
-
-
-def trust_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where this machine's approvals lie. One for all daemons of a user."""
-    return config_root(environ) / "runt"
-
-
-def trust_key_path(environ: Mapping[str, str] = os.environ) -> Path:
-    """The key's file.
-
-    Special cases: RUNT_TRUST_KEY_PATH names another one in development mode, and nowhere else: a
-    variable that a project's shell set-up can set must not choose a key that others know.
-    """
-    named = environ.get("RUNT_TRUST_KEY_PATH", "").strip()
-    if named and workspace_path(environ) is not None:
-        return Path(named).expanduser()
-    return trust_folder(environ) / _NAME
+__all__ = ["make_key", "read_key"]
 
 
 def read_key(path: Path) -> bytes | None:
@@ -74,9 +54,7 @@ def make_key(path: Path) -> bytes:
     if (key := read_key(path)) is not None:
         return key
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if path.parent == trust_folder():
-            _make_private(path.parent)
+        make_private_folder(path.parent)
         _make(path)
     except OSError as error:
         raise _unusable(path, error) from error
@@ -100,12 +78,6 @@ def _make(path: Path) -> None:
             os.link(beside, path)
     finally:
         beside.unlink(missing_ok=True)
-
-
-def _make_private(folder: Path) -> None:
-    status = folder.stat()
-    if status.st_uid == os.getuid() and stat.S_IMODE(status.st_mode) & 0o077:
-        folder.chmod(0o700)
 
 
 _REMEDY = (

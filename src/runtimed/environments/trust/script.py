@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from runtimed.environments.script_block import CodeCell, ScriptBlock, find_script_block
+from runtimed.errors import RuntimedError
+
 __all__ = ["read_script"]
 
 _START = "# /// script"
@@ -27,21 +30,41 @@ def read_script(cells: Iterable[tuple[str, str]]) -> Mapping[str, Any] | None:
     candidates = [(kind, source) for kind, source in cells if _SIGN in source]
     if not candidates:
         return None
-    unread = [run for _, source in candidates for run in _runs(source)]
-    return {"unread": unread} if unread else None
+    block = _block(source for kind, source in candidates if kind == "code")
+    script: dict[str, Any] = {}
+    if block is not None and block.dependencies:
+        script["dependencies"] = list(block.dependencies)
+    if block is not None and block.requires_python is not None:
+        script["requires-python"] = block.requires_python
+    unread = [
+        run
+        for kind, source in candidates
+        for run in _runs(source)
+        if block is None or kind != "code" or _block([run]) is None
+    ]
+    if unread:
+        script["unread"] = unread
+    return script or None
+
+
+def _block(sources: Iterable[str]) -> ScriptBlock | None:
+    """The one good block of some code cells."""
+    try:
+        return find_script_block(CodeCell(number, text) for number, text in enumerate(sources, 1))
+    except RuntimedError:
+        return None
 
 
 def _runs(source: str) -> Iterator[str]:
     """The comments in which a block begins: each from a start marker to the last line of it."""
-    run: list[str] | None = None
-    for line in source.splitlines():
+    run: list[str] = []
+    for line in source.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
         text = line.rstrip()
-        if text == _START and run is None:
-            run = [text]
-        elif run is not None and text.startswith("#"):
+        if run and text.startswith("#"):
             run.append(text)
-        elif run is not None:
-            yield "\n".join(run)
-            run = None
-    if run is not None:
+        else:
+            if run:
+                yield "\n".join(run)
+            run = [text] if text == _START else []
+    if run:
         yield "\n".join(run)
