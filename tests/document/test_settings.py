@@ -24,6 +24,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "onboarding_completed": st.booleans(),
     "uv.default_packages": PACKAGES.map(tuple),
     "conda.default_packages": PACKAGES.map(tuple),
+    "conda.default_channels": PACKAGES.map(tuple),
     "autosave": st.booleans(),
 }
 EDIT = st.sampled_from(sorted(VALUES)).flatmap(
@@ -244,3 +245,12 @@ def test_two_peers_and_somebody_who_edits_the_file_converge(steps: list[Any]) ->
     for key, (_, value) in last.items():
         if len(touched[key]) == 1:  # nobody else wanted it otherwise
             assert daemon.read().values()[key] == value
+
+
+def test_channels_and_packages_of_one_section_are_set_side_by_side() -> None:
+    document = SettingsDocument.create(b"me")
+    document.update({"conda.default_channels": ["bioconda"]})
+    document.update({"conda.default_packages": ["numpy"]})
+    settings = document.read()
+    assert settings.conda_channels == ("bioconda",)
+    assert settings.conda_packages == ("numpy",)

@@ -35,6 +35,7 @@ SETTINGS = st.builds(
     onboarding_completed=st.booleans(),
     uv_packages=PACKAGES,
     conda_packages=PACKAGES,
+    conda_channels=PACKAGES,
     autosave=st.booleans(),
 )
 
@@ -46,7 +47,7 @@ def test_a_new_file_states_everything() -> None:
         '  "default_runtime": "python",\n  "default_python_env": "uv",\n'
         '  "keep_alive_secs": 30,\n  "onboarding_completed": false,\n'
         '  "uv": {\n    "default_packages": [\n      "numpy"\n    ]\n  },\n'
-        '  "conda": {\n    "default_packages": []\n  },\n'
+        '  "conda": {\n    "default_packages": [],\n    "default_channels": []\n  },\n'
         '  "autosave": true,\n  "format_on_save": false\n}\n'
     )
 

@@ -181,6 +181,27 @@ async def test_a_spec_may_name_its_own_channel(bench: Bench, conda_channel: Cond
     assert bench.version_of("moonstone") == "1.0"
 
 
+def test_the_worker_ends_when_the_daemon_is_killed(tmp_path: Path, server: ChannelServer) -> None:
+    server.hangs = "repodata.json"
+    code = f"""
+import sys, trio
+from pathlib import Path
+from runtimed.environments.conda.build import build_conda
+from runtimed.environments.conda.channels import ChannelMap
+from runtimed.environments.wanted import CondaPackages
+known = ChannelMap(urls={{"conda-forge": {server.url!r}}})
+path = Path({str(tmp_path / "env")!r})
+report = lambda phase: print(phase, flush=True)
+trio.run(lambda: build_conda(path, CondaPackages(()), report, channels=known))
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as daemon:
+        assert daemon.stdout is not None
+        assert b"FetchingRepodata" in daemon.stdout.readline()
+        (worker,) = workers()
+        daemon.kill()
+    worker.wait(timeout=10)
+
+
 # ------------------------------------------------------------------ bad input
 
 
@@ -221,12 +242,15 @@ async def test_a_channel_that_is_not_there_is_named_at_once(bench: Bench, tmp_pa
     assert str(error).startswith("Failed to fetch package metadata: channel conda-forge (file://")
 
 
-async def test_a_channel_that_is_busy_for_a_moment_is_asked_again(
+async def test_a_busy_channel_is_asked_again_and_a_lost_one_is_taken_as_it_was(
     remote: Bench, server: ChannelServer
 ) -> None:
     server.unavailable = 2
     await remote.link("moonstone")
     assert "DownloadProgress" in [type(phase).__name__ for phase in remote.phases]
+    await trio.to_thread.run_sync(shutil.rmtree, remote.path)
+    server.unavailable = 1000
+    await remote.link("moonstone")  # from what is kept of metadata and packages
 
 
 async def test_a_channel_that_does_not_answer_is_named_in_time(

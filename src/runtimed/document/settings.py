@@ -82,7 +82,7 @@ class SettingsDocument(SharedDocument):
         for key, clean in KEYS.items():
             section, _, member = key.partition(".")
             if member:
-                value: Any = _read_packages(self._doc, section)
+                value: Any = _read_list(self._doc, section, member)
             else:
                 value = _tolerant(key, _scalar(self._doc, key))
             value = clean(value)
@@ -164,11 +164,13 @@ def _tolerant(key: str, value: Any) -> Any:
     return value
 
 
-def _read_packages(doc: Document, section: str) -> tuple[str, ...] | None:
+def _read_list(doc: Document, section: str, member: str) -> tuple[str, ...] | None:
     inside = part(doc, ROOT, section, ObjType.Map)
-    listed = None if inside is None else part(doc, inside, "default_packages", ObjType.List)
+    listed = None if inside is None else part(doc, inside, member, ObjType.List)
     found = packages(read_strings(doc, listed))
-    return found or _listed_before(doc, section) or found
+    if member == "default_packages":
+        return found or _listed_before(doc, section) or found
+    return found
 
 
 def _listed_before(doc: Document, section: str) -> tuple[str, ...] | None:
@@ -181,7 +183,7 @@ def _migrate(doc: Document, t: Transaction) -> None:
     for section in _SECTIONS:
         old_key = f"default_{section}_packages"
         if get(doc, ROOT, old_key) is not None:
-            if listed := _read_packages(doc, section):
+            if listed := _read_list(doc, section, "default_packages"):
                 _put(doc, t, f"{section}.default_packages", listed)
             t.delete(ROOT, old_key)
     found = get(doc, ROOT, "keep_alive_secs")

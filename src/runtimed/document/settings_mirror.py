@@ -188,7 +188,8 @@ def schema_text() -> bytes:
         about = {"description": field.metadata["about"]}
         if member:
             items = {"type": "array", "items": {"type": "string"}, "default": []} | about
-            properties[section] = {"type": "object", "properties": {member: items}}
+            inside = properties.setdefault(section, {"type": "object", "properties": {}})
+            inside["properties"][member] = items
         else:
             shape = shapes.get(section, {"type": "boolean"})
             properties[section] = shape | {"default": field.default} | about

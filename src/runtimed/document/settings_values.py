@@ -106,6 +106,9 @@ class Settings:
     conda_packages: tuple[str, ...] = _setting(
         "conda.default_packages", (), packages, "Packages that every conda environment has."
     )
+    conda_channels: tuple[str, ...] = _setting(
+        "conda.default_channels", (), packages, "Channels of those who name none, best first."
+    )
     autosave: bool = _setting(
         "autosave", True, _flag, "Whether notebook files are written without being asked."
     )

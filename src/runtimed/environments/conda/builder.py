@@ -14,10 +14,11 @@ from runtimed.environments.builder import Report
 from runtimed.environments.conda.build import build_conda, specs_of
 from runtimed.environments.conda.channels import ChannelMap
 from runtimed.environments.conda.solving import Limits
+from runtimed.environments.conda_specs import parse_conda_specs
 from runtimed.environments.environment import Kind
 from runtimed.environments.templates import TemplateBuilder
 from runtimed.environments.wanted import CondaPackages
-from runtimed.errors import EnvironmentBuildFailed
+from runtimed.errors import EnvironmentBuildFailed, RequirementRefused
 
 __all__ = ["CondaBuilder"]
 
@@ -50,10 +51,7 @@ class _CondaRecipe:
         self._limits = limits
 
     def check(self, packages: Sequence[str]) -> None:
-        for package in packages:
-            name = package.strip()
-            if not name or name.startswith("-"):
-                raise EnvironmentBuildFailed(f"Not a package: {package!r}", name or None)
+        _wanted(packages)
 
     async def fingerprint(self, packages: Sequence[str]) -> str:
         solver = await trio.to_thread.run_sync(_solver_version)
@@ -80,4 +78,8 @@ def _solver_version() -> str:
 
 
 def _wanted(packages: Sequence[str]) -> CondaPackages:
-    return CondaPackages(tuple(package.strip() for package in packages))
+    try:
+        specs = parse_conda_specs(packages, "conda.default_packages")
+    except RequirementRefused as error:
+        raise EnvironmentBuildFailed(str(error)) from error
+    return CondaPackages(tuple(spec.text for spec in specs))

@@ -24,6 +24,7 @@ from rattler.exceptions import (
     InvalidMatchSpecError,
     SolverError,
 )
+from rattler.networking.fetch_repo_data import CacheAction
 from rattler.networking.middleware import (
     AuthenticationMiddleware,
     GCSMiddleware,
@@ -126,35 +127,43 @@ async def _fetch_metadata(
     client: rattler.Client,
     cache: Path | None,
 ) -> rattler.Gateway:
-    """Ask the channels, each for itself first, so that it can be said which one is to blame."""
-    started = time.monotonic()
-    _say(progress.FetchingRepodata(channels=tuple(channel.name for channel in order.channels)))
-    for wait in (*_WAITS, None):
+    """What the channels offer now; while the network is down, what they offered when last asked."""
+
+    async def ask(action: CacheAction) -> tuple[rattler.Gateway, int]:
         gateway = rattler.Gateway(
             cache_dir=None if cache is None else cache / "repodata",
+            default_config=rattler.SourceConfig(cache_action=action),
             client=client,
         )
-        asked = [
-            _ask(gateway, named, opened)
-            for named, opened in zip(order.channels, channels, strict=True)
-        ]
+        # Each for itself first, so that it can be said which one is to blame.
+        pairs = zip(order.channels, channels, strict=True)
+        await asyncio.gather(*(_ask(gateway, named, opened) for named, opened in pairs))
+        found = await gateway.query(channels, _platforms(), specs, recursive=True)
+        return gateway, sum(len(records) for records in found)
+
+    started = time.monotonic()
+    _say(progress.FetchingRepodata(channels=tuple(channel.name for channel in order.channels)))
+    trouble: Exception | None = None
+    for wait in (0.0, *_WAITS):
+        await asyncio.sleep(wait)
         try:
-            await asyncio.gather(*asked)
-            found = await gateway.query(channels, _platforms(), specs, recursive=True)
+            gateway, count = await ask("cache-or-fetch")
         except (GatewayError, _Impossible) as error:
             if not is_network_trouble(str(error)):
                 raise _Impossible(f"Failed to fetch package metadata: {error}") from error
-            if wait is None:
-                raise _Impossible(
-                    f"Failed to fetch package metadata after {len(_WAITS)} retries: {error}. "
-                    "Look to the network, or name a channel that can be reached"
-                ) from error
-            await asyncio.sleep(wait)
+            trouble = error
         else:
-            count = sum(len(records) for records in found)
-            _say(progress.RepodataComplete(record_count=count, elapsed_ms=_since(started)))
-            return gateway
-    raise AssertionError("unreachable")
+            break
+    else:
+        try:
+            gateway, count = await ask("force-cache-only")
+        except (GatewayError, _Impossible):
+            raise _Impossible(
+                f"Failed to fetch package metadata after {len(_WAITS)} retries: {trouble}. "
+                "Look to the network, or name a channel that can be reached"
+            ) from trouble
+    _say(progress.RepodataComplete(record_count=count, elapsed_ms=_since(started)))
+    return gateway
 
 
 async def _ask(gateway: rattler.Gateway, named: Channel, opened: rattler.Channel) -> None:
