@@ -27,6 +27,7 @@ def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool
         "stop": "runt_cli.stop:stop",
         "status": "runt_cli.daemon.status:status",
         "logs": "runt_cli.daemon.logs:logs",
+        "env": "runt_cli.env:env",
         "daemon": "runt_cli.daemon:daemon",
     },
     invoke_without_command=True,

@@ -1,0 +1,19 @@
+"""The group `runt env`: the environments that kernels run in."""
+
+from __future__ import annotations
+
+import click
+
+from runt_cli.lazy import LazyGroup
+
+__all__ = ["env"]
+
+
+@click.group(
+    cls=LazyGroup,
+    commands_in={
+        "explain": "runt_cli.env.explain:explain",
+    },
+)
+def env() -> None:
+    """Look at the environments that kernels run in."""
