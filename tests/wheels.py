@@ -7,7 +7,7 @@ import hashlib
 import zipfile
 from pathlib import Path
 
-__all__ = ["make_wheel"]
+__all__ = ["make_project", "make_wheel"]
 
 
 def make_wheel(folder: Path, name: str, version: str, module: str | None = None) -> Path:
@@ -33,3 +33,36 @@ def make_wheel(folder: Path, name: str, version: str, module: str | None = None)
         for path, text in files.items():
             archive.writestr(path, text)
     return target
+
+
+_BACKEND = """\
+import pathlib, zipfile
+
+def build_editable(folder, config_settings=None, metadata_directory=None):
+    info = "{name}-1.0.dist-info"
+    files = {{
+        "{name}.pth": str(pathlib.Path.cwd() / "src"),
+        f"{{info}}/METADATA": "Metadata-Version: 2.1\\nName: {name}\\nVersion: 1.0\\n",
+        f"{{info}}/WHEEL": "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
+    }}
+    files[f"{{info}}/RECORD"] = "".join(f"{{path}},,\\n" for path in [*files, f"{{info}}/RECORD"])
+    wheel = "{name}-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(pathlib.Path(folder, wheel), "w") as archive:
+        for path, text in files.items():
+            archive.writestr(path, text)
+    return wheel
+"""
+
+
+def make_project(folder: Path, name: str) -> Path:
+    """A project that can be installed as it is, with a build backend of its own: no index is
+    asked for one. Its module has a `version`."""
+    project = folder / name
+    (project / "src").mkdir(parents=True)
+    (project / "src" / f"{name}.py").write_text('version = "1"\n')
+    (project / "backend.py").write_text(_BACKEND.format(name=name))
+    (project / "pyproject.toml").write_text(
+        f'[project]\nname = "{name}"\nversion = "1.0"\n'
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    )
+    return project

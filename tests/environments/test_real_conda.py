@@ -26,7 +26,7 @@ from runtimed.environments.conda.solving import Limits
 from runtimed.environments.wanted import CondaPackages
 from runtimed.errors import EnvironmentBuildFailed
 from runtimed.protocol import progress
-from wheels import make_wheel
+from wheels import make_project, make_wheel
 
 pytestmark = pytest.mark.real
 
@@ -109,7 +109,8 @@ def made(
     made = Bench(folder / "env", {**os.environ, **conda_channel.environ(conda_cache)})
     wheel = make_wheel(folder, "sunstone", "1.0")
     python, pip = f"=={conda_channel.python[0]}", (f"sunstone @ {wheel.as_uri()}",)
-    build = functools.partial(made.build, "moonstone", python=python, pip=pip)
+    editable = (str(make_project(folder, "tigereye")),)
+    build = functools.partial(made.build, "moonstone", python=python, pip=pip, editable=editable)
     assert trio.run(build) == made.path / "bin" / "python"
     return made
 
@@ -162,6 +163,14 @@ def test_a_constraint_on_python_decides_what_is_chosen(
 
 def test_the_pip_part_is_installed_into_the_same_environment(made: Bench) -> None:
     assert made.run("import sunstone; print(sunstone.version)") == "sunstone 1.0"
+
+
+def test_an_editable_folder_is_there_as_it_is_now(made: Bench) -> None:
+    show = "import tigereye; print(tigereye.version, tigereye.__file__)"
+    module = made.path.parent / "tigereye" / "src" / "tigereye.py"
+    assert made.run(show) == f"1 {module}"
+    module.write_text('version = "22"\n')
+    assert made.run(show) == f"22 {module}"
 
 
 def test_activation_scripts_have_had_their_say(made: Bench) -> None:

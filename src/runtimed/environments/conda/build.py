@@ -80,8 +80,8 @@ async def build_conda(
     python = path / "bin" / "python"
     if not await trio.to_thread.run_sync(python.exists):
         raise EnvironmentBuildFailed(f"Python not found at {python} after conda install")
-    if wanted.pip:
-        await _install_pip_part(path, python, wanted.pip, report, limits.pip, environ)
+    if wanted.pip or wanted.editable:
+        await _install_pip_part(path, python, wanted, report, limits.pip, environ)
     await trio.to_thread.run_sync(record_prefixed, path)
     await record_activation(path, environ)
     await warm_up(path)
@@ -91,13 +91,15 @@ async def build_conda(
 async def _install_pip_part(
     path: Path,
     python: Path,
-    requirements: tuple[str, ...],
+    wanted: CondaPackages,
     report: Report,
     limit: float,
     environ: Mapping[str, str],
 ) -> None:
-    report(progress.InstallingPackages(packages=requirements))
-    command = [str(find_uv()), "pip", "install", "--python", str(python), "--", *requirements]
+    report(progress.InstallingPackages(packages=(*wanted.pip, *wanted.editable)))
+    editable = [f"--editable={folder}" for folder in wanted.editable]
+    command = [str(find_uv()), "pip", "install", "--python", str(python), *editable, "--"]
+    command += wanted.pip
     try:
         done = await run_program(command, environ=uv_environ(environ), cwd=path, limit=limit)
     except trio.TooSlowError:
