@@ -29,30 +29,44 @@ def explain(notebook: str, as_json: bool, kernel: str, env: str) -> None:
     """
     from pathlib import Path
 
+    import attrs
+
     from runt_cli.failure import fail
     from runtimed.client.opening import read_settings_file
     from runtimed.document.settings_values import Settings
     from runtimed.environments.explanation import explain_choice
     from runtimed.environments.resolution import resolve
     from runtimed.environments.situation import gather_situation, read_notebook_file
+    from runtimed.environments.trust.approval import approval_of
+    from runtimed.environments.trust.files import TrustFiles
     from runtimed.errors import RuntimedError
 
     path = Path(notebook).expanduser().absolute()
     settings = read_settings_file() or Settings()
     try:
         file = read_notebook_file(path)
+        cells = [(cell.cell_type, cell.source) for cell in file.cells]
         situation = gather_situation(
             file.snapshot,
-            [(cell.cell_type, cell.source) for cell in file.cells],
+            cells,
             path,
             settings,
             kernel_type=kernel,
             env_source=env,
         )
-        told = explain_choice(resolve(situation), situation.project_files, settings)
+        choice = resolve(situation)
+        told = explain_choice(choice, situation.project_files, settings)
+        approval = approval_of(choice, file.snapshot, cells, TrustFiles.of_user())
     except RuntimedError as error:
         raise fail("No kernel can be started", error) from error
-    told = {"notebook": str(path), **told}
+    told = {
+        "notebook": str(path),
+        **told,
+        "approved": approval.approved,
+        "similar_names": [attrs.asdict(name) for name in approval.similar_names],
+    }
+    if approval.trouble is not None:
+        told["notes"].append(approval.trouble)
     if as_json:
         from runt_cli.terminal import show_json
 
@@ -82,15 +96,20 @@ def _show(told: dict[str, Any]) -> None:
     _line("Permissions:", deno.get("permissions"))
     _line("Import map:", [deno.get("import_map")])
     _line("Configuration:", [deno.get("config")])
-    _line("Approval:", [_APPROVALS[told["consent"]]])
+    _line("Approval:", [_approval(told)])
+    for name in told["similar_names"]:
+        _line("Look-alike:", [f"{name['package']} is nearly {name['similar_to']}: which is meant?"])
     _line("Note:", told["notes"])
 
 
-_APPROVALS = {
-    "none": "not needed",
-    "notebook": "the list in the notebook has to be approved, if it came with the file",
-    "project": "the project file has to be approved, or its source named: --env",
-}
+def _approval(told: dict[str, Any]) -> str:
+    if told["approved"] is None:
+        return "not needed"
+    if told["approved"]:
+        return "given on this machine"
+    if told["consent"] == "project":
+        return f"needed for the project file: start the kernel with {told['env_source']}"
+    return "needed: nobody has approved the list on this machine (runt trust NOTEBOOK)"
 
 
 def _line(label: str, values: Any) -> None:

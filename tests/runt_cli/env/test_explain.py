@@ -10,6 +10,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from runt_cli.root import runt
+from runtimed.document.metadata import snapshot_from_file
+from runtimed.environments.trust.content import Content
+from runtimed.environments.trust.key import make_key
+from runtimed.environments.trust.projects import approve_project
+from runtimed.environments.trust.signature import sign
 
 PYTHON = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
 
@@ -62,7 +67,7 @@ Because:         The notebook is a Python notebook (its kernelspec is "python3")
 Python:          >=3.10
 PyPI packages:   numpy>=1
                  rich
-Approval:        the list in the notebook has to be approved, if it came with the file
+Approval:        needed: nobody has approved the list on this machine (runt trust NOTEBOOK)
 """
     )
 
@@ -94,7 +99,7 @@ Channels:        conda-forge
 PyPI packages:   rich
 Editable:        ~/a
 Variables:       A=b
-Approval:        the project file has to be approved, or its source named: --env
+Approval:        needed for the project file: start the kernel with conda:pixi
 Note:            tasks are not run
 """
     )
@@ -123,6 +128,8 @@ def test_a_notebook_in_a_uv_project_as_json(home: Path) -> None:
         "packages": ["a>=1", "pytest"],
         "python": ">=3.10",
         "indexes": ["https://h"],
+        "approved": False,
+        "similar_names": [],
     }
 
 
@@ -174,6 +181,35 @@ def test_a_script_block(home: Path) -> None:
     assert json.loads(_explain(home, "--json").stdout)["notes"] == [
         "[tool.x] in the script block is not used"
     ]
+
+
+def test_whether_it_was_approved_on_this_machine(home: Path) -> None:
+    key = home / ".config/runt/trust-key"
+    make_key(key)
+    uv = {"dependencies": ["nunpy"]}
+    runt_: dict[str, Any] = {"schema_version": "1", "uv": uv}
+    _notebook(home, {**PYTHON, "runt": runt_})
+    looks_alike = "Look-alike:      nunpy is nearly numpy: which is meant?\n"
+    assert looks_alike in _explain(home).stdout
+    content = snapshot_from_file({"runt": runt_})
+    runt_["trust_signature"] = sign(key.read_bytes(), Content.of(content).to_bytes())
+    _notebook(home, {**PYTHON, "runt": runt_})
+    assert "Approval:        given on this machine\n" in _explain(home).stdout
+    uv["dependencies"].append("rich")
+    _notebook(home, {**PYTHON, "runt": runt_})
+    assert json.loads(_explain(home, "--json").stdout)["approved"] is False
+    key.chmod(0o644)
+    assert "Note:            The trust key" in _explain(home).stdout
+
+
+def test_whether_a_project_file_was_approved_on_this_machine(home: Path) -> None:
+    _notebook(home, PYTHON)
+    file = home / "environment.yml"
+    file.write_text("channels: [c]\ndependencies: [numpy]\n")
+    approve_project(home / ".config/runt/trusted-projects.json", file)
+    assert "Approval:        given on this machine\n" in _explain(home).stdout
+    file.write_text("channels: [c]\ndependencies: [scipy]\n")
+    assert "Approval:        needed for the project file" in _explain(home).stdout
 
 
 def test_what_cannot_be_had_is_one_line_and_an_exit_code(home: Path) -> None:
