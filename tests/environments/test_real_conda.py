@@ -121,10 +121,16 @@ def server(conda_channel: CondaChannel) -> Iterator[ChannelServer]:
         yield served
 
 
+@pytest.fixture(scope="module")
+def remote_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("remote-cache")
+
+
 @pytest.fixture
-def remote(tmp_path: Path, server: ChannelServer) -> Bench:
-    """Gets everything over HTTP, with a package cache of its own."""
-    environ = {**os.environ, "RATTLER_CACHE_DIR": str(tmp_path / "cache")}
+def remote(tmp_path: Path, server: ChannelServer, remote_cache: Path) -> Bench:
+    """Gets everything over HTTP. The cache is shared, so each test that spoils the download of
+    some package has that to itself."""
+    environ = {**os.environ, "RATTLER_CACHE_DIR": str(remote_cache)}
     return Bench(tmp_path / "env", environ, ChannelMap(urls={"conda-forge": server.url}))
 
 
@@ -255,11 +261,10 @@ async def test_a_busy_channel_is_asked_again_and_a_lost_one_is_taken_as_it_was(
     remote: Bench, server: ChannelServer
 ) -> None:
     server.unavailable = 2
-    await remote.link("moonstone")
-    assert "DownloadProgress" in [type(phase).__name__ for phase in remote.phases]
+    await remote.link()
     await trio.to_thread.run_sync(shutil.rmtree, remote.path)
     server.unavailable = 1000
-    await remote.link("moonstone")  # from what is kept of metadata and packages
+    await remote.link()  # from what is kept of metadata and packages
 
 
 async def test_a_channel_that_does_not_answer_is_named_in_time(
@@ -274,8 +279,8 @@ async def test_a_channel_that_does_not_answer_is_named_in_time(
 async def test_a_download_that_stands_still_is_given_up(
     remote: Bench, server: ChannelServer
 ) -> None:
-    server.hangs = ".conda"
-    error = await remote.refused(limits=Limits(stall=2))
+    server.hangs = "lodestone-1.0-0.conda"
+    error = await remote.refused("lodestone", limits=Limits(stall=2))
     assert "no progress for 2 seconds" in str(error)
     assert server.url in str(error)
 
@@ -289,20 +294,21 @@ async def test_a_download_that_is_cut_names_the_package(
     server.cuts = None
     await trio.to_thread.run_sync(shutil.rmtree, remote.path)
     await remote.link("moonstone")  # nothing half of it stayed in the cache
+    assert "DownloadProgress" in [type(phase).__name__ for phase in remote.phases]
 
 
 async def test_content_that_is_not_what_was_promised_is_refused(
     remote: Bench, conda_channel: CondaChannel
 ) -> None:
-    archive = conda_channel.archive("moonstone")
+    archive = conda_channel.archive("lodestone")
     content = archive.read_bytes()
     try:
-        archive.write_bytes(content[:-300] + b"?" + content[-299:])
-        error = await remote.refused("moonstone")
+        archive.write_bytes(content.replace(b"version = '1.0'", b"version = '6.6'"))
+        error = await remote.refused("lodestone")
     finally:
         archive.write_bytes(content)
     assert "not what its index promises" in str(error)
-    assert error.failed_package == "moonstone"
+    assert error.failed_package == "lodestone"
 
 
 async def test_a_full_disk_is_an_error_that_says_so(bench: Bench, small_disk: Any) -> None:

@@ -23,6 +23,7 @@ from runtimed.environments.uv_install import check_requirements
 from runtimed.environments.wanted import CondaPackages
 from runtimed.environments.warm_up import warm_up
 from runtimed.errors import EnvironmentBuildFailed
+from runtimed.paths import cache_root
 from runtimed.protocol import progress
 
 __all__ = ["BASE_SPECS", "build_conda", "specs_of"]
@@ -75,7 +76,7 @@ async def build_conda(
         specs.append(text)
         if own is not None and own.url not in [channel.url for channel in found]:
             found.append(own)
-    order = Order(str(path), specs, found, environ.get("RATTLER_CACHE_DIR") or None)
+    order = Order(str(path), specs, found, str(_package_cache(environ)))
     await solve_and_link(order, report, limits=limits, environ=environ)
     python = path / "bin" / "python"
     if not await trio.to_thread.run_sync(python.exists):
@@ -86,6 +87,12 @@ async def build_conda(
     await record_activation(path, environ)
     await warm_up(path)
     return python
+
+
+def _package_cache(environ: Mapping[str, str]) -> Path:
+    """The folder that tools of this stack share; the library's own default has two meanings."""
+    named = environ.get("RATTLER_CACHE_DIR")
+    return Path(named) if named else cache_root(environ) / "rattler" / "cache"
 
 
 async def _install_pip_part(

@@ -33,9 +33,14 @@ class Channel:
     name: str
     url: str
 
+    @property
+    def title(self) -> str:
+        """The name as it may be shown."""
+        return without_secrets(self.name)
+
     def __str__(self) -> str:
         shown = without_secrets(self.url)
-        return shown if self.name == self.url else f"{self.name} ({shown})"
+        return shown if self.name == self.url else f"{self.title} ({shown})"
 
 
 @attrs.frozen

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import attrs
 
@@ -22,7 +22,7 @@ _INTERVAL = 0.1
 class _Download:
     package: str
     received: int = 0
-    total: int | None = None
+    expected: int | None = None
     complete: bool = False
 
 
@@ -30,12 +30,13 @@ class LinkReporter:
     """What the installer calls. Downloads, and links, are told at most every 100 ms, the last one
     of each always.
 
-    Units: `bytes_total` counts the downloads that have begun, and so grows with them.
+    total: packages to link. sizes: bytes of those that have to be downloaded, as far as known.
     """
 
     def __init__(
         self,
         total: int,
+        sizes: Mapping[str, int | None],
         say: Callable[[progress.Phase], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -44,7 +45,7 @@ class LinkReporter:
         self._clock = clock
         self._lock = threading.Lock()
         self._names: list[str] = []
-        self._downloads: dict[int, _Download] = {}
+        self._downloads = {name: _Download(name, expected=size) for name, size in sizes.items()}
         self._links: list[str] = []
         self._linked = 0
         self._began: float | None = None
@@ -62,18 +63,20 @@ class LinkReporter:
         with self._lock:
             if self._began is None:
                 self._began = self._clock()
-            self._downloads[cache_entry] = _Download(self._names[cache_entry])
+            name = self._names[cache_entry]
+            known = self._downloads.get(name)  # none for what was in the cache, but damaged
+            self._downloads[name] = _Download(name, expected=known.expected if known else None)
             return cache_entry
 
     def on_download_progress(self, download_idx: int, received: int, total: int | None) -> None:
         with self._lock:
-            download = self._downloads[download_idx]
-            download.received, download.total = received, total
+            download = self._downloads[self._names[download_idx]]
+            download.received, download.expected = received, total or download.expected
             self._tell_download(download)
 
     def on_download_completed(self, download_idx: int) -> None:
         with self._lock:
-            download = self._downloads[download_idx]
+            download = self._downloads[self._names[download_idx]]
             download.complete = True
             last = all(one.complete for one in self._downloads.values())
             self._tell_download(download, always=last)
@@ -95,7 +98,7 @@ class LinkReporter:
             return
         self._told["download"] = now
         all_of_them = self._downloads.values()
-        totals = [one.total for one in all_of_them if one.total is not None]
+        totals = [one.expected for one in all_of_them if one.expected is not None]
         received = sum(one.received for one in all_of_them)
         took = now - (self._began or now)
         self._say(

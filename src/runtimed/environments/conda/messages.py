@@ -23,13 +23,13 @@ __all__ = ["Answered", "Done", "Failed", "Line", "Order", "from_line", "order_fr
 class Order:
     """Solve for `specs` and link what was found into `prefix`.
 
-    cache: folder for packages and metadata; None means the one that tools of this stack share.
+    cache: folder for packages and metadata, shared by whoever uses it.
     """
 
     prefix: str
     specs: list[str]
     channels: list[Channel]
-    cache: str | None = None
+    cache: str
 
 
 @attrs.frozen

@@ -22,7 +22,6 @@ from runtimed.environments.conda.messages import (
     from_line,
     to_line,
 )
-from runtimed.environments.uv import python_environ
 from runtimed.errors import EnvironmentBuildFailed
 from runtimed.protocol import progress
 
@@ -133,7 +132,6 @@ async def solve_and_link(
 
 
 async def _start(environ: Mapping[str, str]) -> trio.Process:
-    # -I would hide an editable install's own settings from nobody, but -m needs our package
     command = [sys.executable, "-m", "runtimed.environments.conda.worker"]
     try:
         return await trio.lowlevel.open_process(
@@ -142,7 +140,7 @@ async def _start(environ: Mapping[str, str]) -> trio.Process:
             stdout=-1,
             stderr=-1,
             cwd="/",
-            env=python_environ(environ),
+            env=dict(environ),
             start_new_session=True,
         )
     except OSError as error:

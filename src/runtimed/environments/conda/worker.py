@@ -95,7 +95,7 @@ async def _carry_out(order: Order) -> None:
         [AuthenticationMiddleware(), OciMiddleware(), GCSMiddleware(), S3Middleware()]
     )
     specs = [_parsed(spec) for spec in order.specs]
-    cache = None if order.cache is None else Path(order.cache)
+    cache = Path(order.cache)
     channels = [_opened(channel) for channel in order.channels]
     gateway = await _fetch_metadata(order, channels, specs, client, cache)
     records = await _solve(channels, specs, gateway)
@@ -125,13 +125,13 @@ async def _fetch_metadata(
     channels: Sequence[rattler.Channel],
     specs: Sequence[rattler.MatchSpec],
     client: rattler.Client,
-    cache: Path | None,
+    cache: Path,
 ) -> rattler.Gateway:
     """What the channels offer now; while the network is down, what they offered when last asked."""
 
     async def ask(action: CacheAction) -> tuple[rattler.Gateway, int]:
         gateway = rattler.Gateway(
-            cache_dir=None if cache is None else cache / "repodata",
+            cache_dir=cache / "repodata",
             default_config=rattler.SourceConfig(cache_action=action),
             client=client,
         )
@@ -142,7 +142,7 @@ async def _fetch_metadata(
         return gateway, sum(len(records) for records in found)
 
     started = time.monotonic()
-    _say(progress.FetchingRepodata(channels=tuple(channel.name for channel in order.channels)))
+    _say(progress.FetchingRepodata(channels=tuple(channel.title for channel in order.channels)))
     trouble: Exception | None = None
     for wait in (0.0, *_WAITS):
         await asyncio.sleep(wait)
@@ -203,20 +203,23 @@ async def _install(
     order: Order,
     records: list[rattler.RepoDataRecord],
     client: rattler.Client,
-    cache: Path | None,
+    cache: Path,
 ) -> None:
     started = time.monotonic()
     _say(progress.Installing(total=len(records)))
+    cached = await rattler.PackageCache(cache / "pkgs").index()
+    missing = [record for record in records if not cached.contains_record(record)]
+    sizes = {record.name.normalized: record.size for record in missing}
     try:
         await rattler.install(
             records,
             order.prefix,
-            cache_dir=None if cache is None else cache / "pkgs",
+            cache_dir=cache / "pkgs",
             installed_packages=[],
             execute_link_scripts=False,
             show_progress=False,
             client=client,
-            reporter=_Reporter(len(records), _say),  # type: ignore[abstract]
+            reporter=_Reporter(len(records), sizes, _say),  # type: ignore[abstract]
         )
     except InstallerError as error:
         message = one_line(str(error))
