@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtimed.environments.conda_specs import (
@@ -162,6 +162,7 @@ _PIECES = st.sampled_from(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.text() | st.lists(_PIECES).map("".join) | st.none() | st.integers() | st.binary())
 def test_whatever_is_in_a_list_is_a_spec_or_refused(entry: object) -> None:
     for parse in (parse_conda_version, parse_channel):

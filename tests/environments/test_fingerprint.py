@@ -4,7 +4,7 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtimed.environments.fingerprint import conda_recipe, fingerprint, uv_recipe
@@ -87,6 +87,7 @@ def test_what_uv_does_anyway_and_variables_change_nothing() -> None:
     assert _key(attrs.evolve(conda, variables={"A": "1"})) == _key(conda)
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(), max_size=4), st.lists(st.text(), max_size=4))
 def test_any_text_has_a_fingerprint(entries: list[str], channels: list[str]) -> None:
     entries = [text.encode("utf-8", "replace").decode() for text in entries]

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtimed.environments.requirements import (
@@ -135,6 +135,7 @@ _PIECES = st.sampled_from(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.text() | st.lists(_PIECES).map("".join) | st.none() | st.integers() | st.binary())
 def test_whatever_is_in_a_list_is_a_requirement_or_refused(entry: object) -> None:
     try:
@@ -152,6 +153,7 @@ def test_whatever_is_in_a_list_is_a_requirement_or_refused(entry: object) -> Non
             pass
 
 
+@settings(deadline=None)
 @given(st.integers(1, 2000))
 def test_nesting_ends_in_a_refusal(depth: int) -> None:
     entry = "a; " + "(" * depth + "python_version<'3'" + ")" * depth

@@ -5,7 +5,7 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtimed.environments.projects.project_file import FILE_NAMES, ProjectFile
@@ -330,6 +330,7 @@ _JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(
     st.fixed_dictionaries(
         {}, optional={"kernelspec": _JSON, "language_info": _JSON, "runt": _JSON}

@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtimed.environments.script_block import CodeCell, ScriptBlock, find_script_block
@@ -131,6 +131,7 @@ def _mutated(draw: st.DrawFn) -> str:
     return text
 
 
+@settings(deadline=None)
 @given(st.lists(_mutated() | st.text(), max_size=3))
 def test_whatever_is_in_the_cells_is_a_block_none_or_the_declared_error(sources: list[str]) -> None:
     try:

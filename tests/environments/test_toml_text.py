@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtimed.environments.toml_text import TomlInvalid, line_of_key, parse_toml
@@ -61,6 +61,7 @@ def test_what_is_too_deep_names_the_line_where_it_is() -> None:
     assert invalid.value.line == 2
 
 
+@settings(deadline=None)
 @given(st.text(), st.lists(st.text(max_size=4), max_size=4))
 def test_a_line_is_looked_for_in_any_text(text: str, path: list[str]) -> None:
     line = line_of_key(text, *path)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtimed.environments.projects.deno_config import parse_deno_config
@@ -120,6 +120,7 @@ def _parse(name: str, content: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(PARSERS))
+@settings(deadline=None)
 @given(data=st.data())
 def test_a_mutated_file_is_parsed_or_named_in_the_error(name: str, data: st.DataObject) -> None:
     text = data.draw(_mutated(SAMPLES[name]))
@@ -127,6 +128,7 @@ def test_a_mutated_file_is_parsed_or_named_in_the_error(name: str, data: st.Data
 
 
 @pytest.mark.parametrize("name", sorted(PARSERS))
+@settings(deadline=None)
 @given(content=st.binary() | st.text().map(lambda text: text.encode("utf-8", "surrogatepass")))
 def test_any_bytes_are_parsed_or_named_in_the_error(name: str, content: bytes) -> None:
     _parse(name, content)
@@ -164,6 +166,30 @@ _LAUGHS = "a0: &a0 [x, x]\n" + "".join(
 )
 def test_a_bomb_is_an_error_like_any_other(name: str, bomb: str) -> None:
     _parse(name, bomb.encode())
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        'dependencies: [{pip: ["-e ./\\ud800"]}]',
+        'dependencies: [{pip: ["./a\\0b"]}]',
+        'dependencies: [{pip: ["./\\ud800.whl"]}]',
+        'dependencies: ["a\\ud800"]',
+        'dependencies: []\nvariables: {A: "\\ud800"}',
+        'dependencies: []\nvariables: {A: "\\0"}',
+        'dependencies: []\n"\\n": x',
+    ],
+)
+def test_what_no_command_could_be_given_is_refused(content: str) -> None:
+    with pytest.raises(ProjectFileInvalid) as refused:
+        parse_environment_yml(FileText(Path("/p/environment.yml"), content))
+    assert str(refused.value).isprintable()
+
+
+def test_a_key_with_line_ends_in_it_makes_no_second_line() -> None:
+    _parse("pixi.toml", b'"a\\nb" = 1')
+    _parse("pixi.toml", b'[dependencies]\n"a\\nb" = {x = 1}')
+    _parse("pixi.toml", b'"' + b"x" * 5000 + b'" = 1')
 
 
 def test_text_that_is_not_utf_8_is_named_with_its_line() -> None:

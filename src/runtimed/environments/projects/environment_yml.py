@@ -128,8 +128,8 @@ class _Packages:
 
     def _add_pip(self, node: Node) -> None:
         text, line = scalar(node), line_of(node)
-        if text is None:
-            raise self._file.refused("an entry of pip is not a text", line=line)
+        if text is None or not text.isprintable():
+            raise self._file.refused("an entry of pip is not a plain text", line=line)
         text = re.sub(r"\s+#.*", "", text).strip()
         option = re.fullmatch(r"(-[A-Za-z]|--[a-z-]+)[\s=]*(.*)", text)
         if option is not None and option[1] in ("-e", "--editable"):
@@ -197,7 +197,7 @@ def _variables(file: FileText, node: Node) -> dict[str, str]:
     found = {}
     for key, (value, line) in mapping(file, node, "variables").items():
         text = scalar(value)
-        if text is None or "\0" in text:
+        if text is None or re.search("[\0\ud800-\udfff]", text):
             raise file.refused(f"the variable {quoted(key)} is not a text", line=line)
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", key):
             raise file.refused(f"{quoted(key)} is not the name of a variable", line=line)

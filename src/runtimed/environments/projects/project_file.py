@@ -24,6 +24,8 @@ FILE_NAMES: dict[str, ProjectKind] = {
     "deno.jsonc": "deno",
 }
 
+_LONGEST = 800
+
 #: How every error about a project file ends.
 WITHOUT = 'or start the kernel with env_source="uv:prewarmed" to run without it'
 
@@ -64,10 +66,17 @@ class FileText:
     ) -> ProjectFileInvalid:
         """The error for what is wrong at a line, from 1."""
         place = f"{self.path}" if line is None else f"{self.path}, line {line}"
-        return ProjectFileInvalid(f"{place}: {str(complaint).rstrip('.')}. {remedy}, {WITHOUT}")
+        said = _one_line(f"{str(complaint).rstrip('.')}. {remedy}")
+        return ProjectFileInvalid(f"{place}: {said}, {WITHOUT}")
 
     def key_refused(
         self, key: tuple[str, ...], complaint: object, remedy: str = "Correct it"
     ) -> ProjectFileInvalid:
         """The error for what is wrong with a key of a TOML file."""
         return self.refused(complaint, remedy, line=line_of_key(self.text, *key))
+
+
+def _one_line(text: str) -> str:
+    """What names of a file's keys may not be: several lines, invisible, or endless."""
+    shown = "".join(c if c.isprintable() else "?" for c in text)
+    return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 3]}..."
