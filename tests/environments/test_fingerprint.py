@@ -76,6 +76,7 @@ def test_everything_that_changes_the_environment_changes_the_fingerprint() -> No
         _key(attrs.evolve(conda, python=">=3.10")),
         _key(attrs.evolve(conda, pip=("requests",))),
         _key(attrs.evolve(conda, editable=("/project",))),
+        _key(attrs.evolve(conda, pip_options=("--index-url=https://h",))),
     ]
     assert len(set(keys)) == len(keys)
 

@@ -108,9 +108,16 @@ def made(
     folder = tmp_path_factory.mktemp("made")
     made = Bench(folder / "env", {**os.environ, **conda_channel.environ(conda_cache)})
     wheel = make_wheel(folder, "sunstone", "1.0")
-    python, pip = f"=={conda_channel.python[0]}", (f"sunstone @ {wheel.as_uri()}",)
-    editable = (str(make_project(folder, "tigereye")),)
-    build = functools.partial(made.build, "moonstone", python=python, pip=pip, editable=editable)
+    wanted: dict[str, Any] = {
+        "python": f"=={conda_channel.python[0]}",
+        "pip": (f"sunstone @ {wheel.as_uri()}", "jasper"),
+        "pip_options": (
+            "--no-index",
+            f"--find-links={make_wheel(folder, 'jasper', '3.0').parent}",
+        ),
+        "editable": (str(make_project(folder, "tigereye")),),
+    }
+    build = functools.partial(made.build, "moonstone", **wanted)
     assert trio.run(build) == made.path / "bin" / "python"
     return made
 
@@ -169,6 +176,10 @@ def test_a_constraint_on_python_decides_what_is_chosen(
 
 def test_the_pip_part_is_installed_into_the_same_environment(made: Bench) -> None:
     assert made.run("import sunstone; print(sunstone.version)") == "sunstone 1.0"
+
+
+def test_an_option_of_the_project_says_where_packages_are_found(made: Bench) -> None:
+    assert made.run("import jasper; print(jasper.version)") == "jasper 3.0"
 
 
 def test_an_editable_folder_is_there_as_it_is_now(made: Bench) -> None:

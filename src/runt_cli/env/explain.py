@@ -89,6 +89,7 @@ def _show(told: dict[str, Any]) -> None:
     _line("Channels:", told.get("channels"))
     _line("PyPI packages:", told.get("packages"))
     _line("Editable:", [tilde(text) for text in told.get("editable", [])])
+    _line("Options for uv:", told.get("options"))
     _line("Prereleases:", [told.get("prerelease")])
     _line("Indexes:", told.get("indexes"))
     _line("Variables:", [f"{name}={value}" for name, value in told.get("variables", {}).items()])

@@ -28,8 +28,8 @@ def explain_choice(
     """The choice as JSON.
 
     Shape: `kernel_type`, `env_source`, `consent`, `origin`, `reasons`, `notes`, and of what would
-    be installed whatever there is: `packages` from PyPI, `conda_packages`, `channels`, `editable`,
-    `python`, `prerelease`, `variables`, `project`, `indexes`, `deno`.
+    be installed whatever there is: `packages` from PyPI, `conda_packages`, `channels`,
+    `editable`, `options` for uv, `python`, `prerelease`, `variables`, `project`, `indexes`, `deno`.
     """
     told: dict[str, Any] = {
         "kernel_type": choice.kernel_type,
@@ -52,6 +52,7 @@ def explain_choice(
         told["channels"] = list(wanted.channels)
         told["packages"] = list(wanted.pip)
         told["editable"] = list(wanted.editable)
+        told["options"] = list(wanted.pip_options)
         told["python"] = wanted.python
         told["variables"] = dict(wanted.variables)
     elif isinstance(wanted, UvProject):

@@ -86,6 +86,7 @@ def fingerprint(
             "".join((wanted.python or "").split()),
             _normal_set(map(_normal_requirement, wanted.pip)),
             _normal_set(wanted.editable),
+            list(wanted.pip_options),
         ]
     else:
         content += [

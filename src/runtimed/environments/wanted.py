@@ -76,8 +76,9 @@ class CondaPackages:
 
     python: a version spec such as `>=3.10,<3.13`, without the name. pip: PEP 508 requirements that
     uv installs afterwards; editable: absolute folders, with extras in brackets perhaps, that uv
-    installs as they are, so that a change in them needs no new environment. variables: for the
-    kernel's environment.
+    installs as they are, so that a change in them needs no new environment. pip_options: what uv is
+    given besides, each an option with its value, such as `--index-url=https://...`; made from a
+    project file's values, never from a notebook's. variables: for the kernel's environment.
     """
 
     specs: tuple[str, ...]
@@ -85,6 +86,7 @@ class CondaPackages:
     python: str | None = None
     pip: tuple[str, ...] = ()
     editable: tuple[str, ...] = ()
+    pip_options: tuple[str, ...] = ()
     variables: Mapping[str, str] = attrs.field(factory=dict)
 
 

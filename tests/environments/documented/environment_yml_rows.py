@@ -93,8 +93,12 @@ def _() -> None:
 
 @row(YML, "`pip`: `--index-url`, `--extra-index-url`, `--find-links`")
 def _() -> None:
-    for entry in ("--index-url https://h", "--extra-index-url=https://h", "-i https://h", "-f x"):
-        refuses("line 5: .*Configure the index for uv", pip, "a", entry)
+    found = pip("a", "--index-url https://h", "--extra-index-url=https://i", "-f ./wheels")
+    assert found.pip == ("a",)
+    assert found.pip_options == (
+        *("--index-url=https://h", "--extra-index-url=https://i", "--find-links=/p/wheels"),
+    )
+    refuses("line 4: .*is no index", pip, "-i --pre")
 
 
 @row(YML, "`pip`: any other option")

@@ -171,12 +171,35 @@ def _() -> None:
     refuses("line 5: a is bound to an index", pypi, "a = {version = '*', index = 'https://h'}")
 
 
-@row(PIXI, "`pypi-options`")
+@row(
+    PIXI,
+    "`pypi-options`: `index-url`, `extra-index-urls`, `find-links`, `index-strategy`, "
+    "`prerelease-mode`",
+)
 def _() -> None:
-    assert pixi("[pypi-options]\nextra-index-urls = []").notes == ()
+    text = (
+        "index-url = 'https://a'\nextra-index-urls = ['https://b', 'file:///c']\n"
+        "find-links = [{path = 'd'}, {url = 'https://e'}]\n"
+        "index-strategy = 'unsafe-best-match'\nprerelease-mode = 'allow'"
+    )
     for place in ("pypi-options", "workspace.pypi-options", "feature.x.pypi-options"):
-        text = f"[environments]\ndefault = ['x']\n[feature.x]\n[{place}]\nindex-url = 'https://h'"
-        refuses(r"line 8: pypi-options\.index-url is not supported", pixi, text)
+        found = pixi(f"[environments]\ndefault = ['x']\n[feature.x]\n[{place}]\n{text}")
+        assert found.wanted.pip_options == (
+            *("--index-url=https://a", "--extra-index-url=https://b"),
+            *("--extra-index-url=file:///c", "--find-links=/p/d", "--find-links=https://e"),
+            *("--index-strategy=unsafe-best-match", "--prerelease=allow"),
+        )
+    for wrong in ("a", "--x", "ftp://h", "https://", "https://h/${A}", "file://h/a", ""):
+        refuses("line 5: .*is no index", pixi, f"[pypi-options]\nindex-url = '{wrong}'")
+    refuses("is unknown", pixi, "[pypi-options]\nindex-strategy = '--x'")
+    refuses("is unknown", pixi, "[pypi-options]\nprerelease-mode = '--x'")
+
+
+@row(PIXI, "`pypi-options`: any other")
+def _() -> None:
+    for name in ("no-build-isolation", "dependency-overrides", "no-build"):
+        message = rf"line 5: pypi-options\.{name} is not supported"
+        refuses(message, pixi, f"[pypi-options]\n{name} = true")
 
 
 @row(

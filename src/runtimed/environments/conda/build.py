@@ -104,8 +104,8 @@ async def _install_pip_part(
     environ: Mapping[str, str],
 ) -> None:
     report(progress.InstallingPackages(packages=(*wanted.pip, *wanted.editable)))
-    editable = [f"--editable={folder}" for folder in wanted.editable]
-    command = [str(find_uv()), "pip", "install", "--python", str(python), *editable, "--"]
+    options = [*wanted.pip_options, *(f"--editable={folder}" for folder in wanted.editable)]
+    command = [str(find_uv()), "pip", "install", "--python", str(python), *options, "--"]
     command += wanted.pip
     try:
         done = await run_program(command, environ=uv_environ(environ), cwd=path, limit=limit)

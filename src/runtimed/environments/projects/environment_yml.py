@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from runtimed.environments.conda_specs import CondaSpec, parse_channel, parse_conda_spec
+from runtimed.environments.pip_options import BY_NAME
 from runtimed.environments.projects.project_file import FileText
 from runtimed.environments.projects.yaml_tree import (
     is_empty,
@@ -84,6 +85,7 @@ def parse_environment_yml(file: FileText) -> EnvironmentYml:
         python=",".join(packages.python) or None,
         pip=tuple(dict.fromkeys(packages.pip)),
         editable=tuple(dict.fromkeys(packages.editable)),
+        pip_options=tuple(dict.fromkeys(packages.pip_options)),
         variables=variables,
     )
     return EnvironmentYml(wanted, name, tuple(notes))
@@ -98,6 +100,7 @@ class _Packages:
         self.python: list[str] = []
         self.pip: list[str] = []
         self.editable: list[str] = []
+        self.pip_options: list[str] = []
 
     def add(self, node: Node) -> None:
         if (text := scalar(node)) is not None:
@@ -134,6 +137,11 @@ class _Packages:
         option = re.fullmatch(r"(-[A-Za-z]|--[a-z-]+)[\s=]*(.*)", text)
         if option is not None and option[1] in ("-e", "--editable"):
             self.editable.append(self._folder(option[2], line))
+        elif option is not None and (known := BY_NAME.get(option[1])) is not None:
+            try:
+                self.pip_options.append(known(option[2], self._file.path.parent))
+            except RequirementRefused as refused:
+                raise self._file.refused(refused, line=line) from None
         elif option is not None:
             raise self._file.refused(
                 f"{quoted(text)} is an option of pip that is not supported here",
@@ -174,8 +182,6 @@ class _Packages:
 def _instead_of(option: str) -> str:
     if option in ("-r", "--requirement", "-c", "--constraint"):
         return "List the requirements themselves under pip"
-    if option in ("-i", "--index-url", "--extra-index-url", "-f", "--find-links"):
-        return "Configure the index for uv (uv.toml, UV_INDEX_URL) and remove the line"
     return "Remove it"
 
 

@@ -18,6 +18,7 @@ from runtimed.environments.projects.pixi_values import (
     Unsupported,
     conda_entry,
     pypi_entry,
+    pypi_options,
 )
 from runtimed.environments.projects.project_file import FileText
 from runtimed.environments.toml_text import TomlInvalid, parse_toml
@@ -88,6 +89,7 @@ class _Pixi:
         self._python: dict[str, None] = {}
         self._pip: dict[str, None] = {}
         self._editable: dict[str, None] = {}
+        self._pip_options: dict[str, None] = {}
         self._variables: dict[str, str] = {}
         self._channels: list[tuple[int, str]] = []
 
@@ -115,6 +117,7 @@ class _Pixi:
                 python=",".join(self._python) or None,
                 pip=tuple(self._pip),
                 editable=tuple(self._editable),
+                pip_options=tuple(self._pip_options),
                 variables=self._variables,
             ),
             name if isinstance(name, str) else None,
@@ -310,12 +313,11 @@ class _Pixi:
 
     def _pypi_options(self, place: Key, options: dict[str, Any]) -> None:
         for name, value in options.items():
-            if value:
-                raise self._refused(
-                    (*place, name),
-                    f"pypi-options.{name} is not supported",
-                    "Configure it for uv (uv.toml, UV_INDEX_URL), and remove it",
-                )
+            try:
+                found = pypi_options(name, value, self._file.path.parent)
+            except Unsupported as problem:
+                raise self._refused((*place, name), problem, problem.remedy) from None
+            self._pip_options.update(dict.fromkeys(found))
 
     # Reading
 

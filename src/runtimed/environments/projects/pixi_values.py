@@ -21,10 +21,16 @@ from runtimed.environments.conda_specs import (
     parse_conda_version,
     spec_from_parts,
 )
+from runtimed.environments.pip_options import (
+    find_links_option,
+    index_option,
+    index_strategy_option,
+    prerelease_option,
+)
 from runtimed.environments.requirements import parse_requirement
 from runtimed.errors import RequirementRefused
 
-__all__ = ["Editable", "Unsupported", "conda_entry", "pypi_entry"]
+__all__ = ["Editable", "Unsupported", "conda_entry", "pypi_entry", "pypi_options"]
 
 _CONDA_KEYS = ("version", "build", "build-number", "channel", "subdir", "md5", "sha256")
 _CONDA_SOURCES = ("path", "git", "url", "file-name")
@@ -97,7 +103,7 @@ def pypi_entry(name: str, value: Any, folder: Path) -> str | Editable:
         if "index" in table:
             raise Unsupported(
                 f"{name} is bound to an index, and one index for one package is not supported",
-                "Give its address with url, or configure the index for uv (uv.toml)",
+                "Give its address with url, or name the index in [pypi-options]",
             )
         for key in table:
             if key not in _PYPI_KEYS:
@@ -121,6 +127,35 @@ def pypi_entry(name: str, value: Any, folder: Path) -> str | Editable:
         return parse_requirement(text, "pypi-dependencies", local_files=True).text
     except RequirementRefused as refused:
         raise Unsupported(refused) from None
+
+
+def pypi_options(name: str, value: Any, folder: Path) -> list[str]:
+    """The options for uv that one key of `[pypi-options]` makes. Raises: Unsupported."""
+    try:
+        if name == "index-url":
+            return [index_option(value)]
+        if name == "extra-index-urls":
+            return [index_option(url, extra=True) for url in _list(name, value)]
+        if name == "find-links":
+            places = [one.get("path", one.get("url")) for one in _tables(name, value)]
+            return [find_links_option(place, folder) for place in places]
+        if name == "index-strategy":
+            return [index_strategy_option(value)]
+        if name == "prerelease-mode":
+            return [prerelease_option(value)]
+    except RequirementRefused as refused:
+        raise Unsupported(f"pypi-options.{name}: {refused}") from None
+    raise Unsupported(f"pypi-options.{name} is not supported", "Remove it")
+
+
+def _list(name: str, value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise Unsupported(f"{name} is not a list")
+    return value
+
+
+def _tables(name: str, value: Any) -> list[dict[str, Any]]:
+    return [_table(name, one) for one in _list(name, value)]
 
 
 def _from_path(
@@ -179,5 +214,5 @@ def _text(name: str, table: dict[str, Any], key: str) -> str | None:
 
 def _table(name: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise Unsupported(f'{name} is neither a version such as ">=1.26" nor a table')
+        raise Unsupported(f'{name} is neither a text such as ">=1.26" nor a table')
     return value
