@@ -77,14 +77,17 @@ async def build_conda(
         if own is not None and own.url not in [channel.url for channel in found]:
             found.append(own)
     order = Order(str(path), specs, found, str(_package_cache(environ)))
-    await solve_and_link(order, report, limits=limits, environ=environ)
     python = path / "bin" / "python"
-    if not await trio.to_thread.run_sync(python.exists):
-        raise EnvironmentBuildFailed(f"Python not found at {python} after conda install")
-    if wanted.pip or wanted.editable:
-        await _install_pip_part(path, python, wanted, report, limits.pip, environ)
-    await trio.to_thread.run_sync(record_prefixed, path)
-    await record_activation(path, environ)
+    try:
+        await solve_and_link(order, report, limits=limits, environ=environ)
+        if not await trio.to_thread.run_sync(python.exists):
+            raise EnvironmentBuildFailed(f"Python not found at {python} after conda install")
+        if wanted.pip or wanted.editable:
+            await _install_pip_part(path, python, wanted, report, limits.pip, environ)
+        await trio.to_thread.run_sync(record_prefixed, path)
+        await record_activation(path, environ)
+    except OSError as error:
+        raise EnvironmentBuildFailed(f"Failed to create environment: {error}") from error
     await warm_up(path)
     return python
 

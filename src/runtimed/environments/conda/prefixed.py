@@ -22,7 +22,7 @@ _LIST = "conda-meta/runtimed-prefixed.json"
 
 
 def record_prefixed(prefix: Path) -> None:
-    """Make the list. Raises: OSError; ValueError if a record is none."""
+    """Make the list. Raises: OSError."""
     found: dict[str, Mode] = {}
     for record in sorted((prefix / "conda-meta").glob("*.json")):
         content = orjson.loads(record.read_bytes())

@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 import os
 import signal
+import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
+from typing import IO
 
 import attrs
 import trio
@@ -27,8 +30,11 @@ from runtimed.protocol import progress
 
 __all__ = ["Limits", "solve_and_link"]
 
+_WORKER = (sys.executable, "-m", "runtimed.environments.conda.worker")
+
 _STDERR_KEPT = 4000
 _LONGEST_LINE = 1 << 20
+_LAST_WORDS = 1.0
 
 
 @attrs.frozen
@@ -98,15 +104,13 @@ async def solve_and_link(
     """Carry out the order in a process of its own. However this is left, that process is gone.
 
     What there is at the order's prefix by then stays.
-    Raises: EnvironmentBuildFailed.
+    Raises: EnvironmentBuildFailed, OSError.
     """
     watch = _Watch(order, limits, list(order.channels), trio.current_time() + limits.metadata)
     watch.complaint = "Failed to run the conda worker: it did not start"
-    process = await _start(environ)
-    try:
-        async with trio.open_nursery() as nursery:
-            complaints = _Tail(process)
-            nursery.start_soon(complaints.read)
+    with tempfile.TemporaryFile() as complaints:
+        process = await _start(environ, complaints.fileno())
+        try:
             assert process.stdin is not None
             try:
                 # kept open: the worker ends itself when this end is closed, by whatever
@@ -114,31 +118,28 @@ async def solve_and_link(
             except trio.BrokenResourceError:
                 pass  # it has ended; below is what it said
             ended = await _hear_out(process, watch, report)
-            _kill(process)
-            await process.wait()
-            await complaints.complete.wait()
-    finally:
-        _kill(process)
-        with trio.CancelScope(shield=True):  # a killed process ends at once
-            await process.wait()
-            await _close(process)
-    if isinstance(ended, Failed):
-        raise EnvironmentBuildFailed(ended.message, ended.failed_package)
-    if ended is None:
-        raise EnvironmentBuildFailed(
-            f"The conda worker ended unexpectedly ({_how(process.returncode)})"
-            + (f": {complaints.text}" if complaints.text else "")
-        )
+            if ended is None:
+                with trio.move_on_after(_LAST_WORDS):  # how it ends by itself says more
+                    await process.wait()
+        finally:
+            await _end(process)
+        if isinstance(ended, Failed):
+            raise EnvironmentBuildFailed(ended.message, ended.failed_package)
+        if ended is None:
+            said = _tail(complaints)
+            raise EnvironmentBuildFailed(
+                f"The conda worker ended unexpectedly ({_how(process.returncode)})"
+                + (f": {said}" if said else "")
+            )
 
 
-async def _start(environ: Mapping[str, str]) -> trio.Process:
-    command = [sys.executable, "-m", "runtimed.environments.conda.worker"]
+async def _start(environ: Mapping[str, str], stderr: int) -> trio.Process:
     try:
         return await trio.lowlevel.open_process(
-            command,
-            stdin=-1,
-            stdout=-1,
-            stderr=-1,
+            _WORKER,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
             cwd="/",
             env=dict(environ),
             start_new_session=True,
@@ -171,37 +172,24 @@ async def _hear_out(process: trio.Process, watch: _Watch, report: Report) -> Don
                 report(line)
 
 
-class _Tail:
-    """The end of what the worker wrote to its error stream."""
-
-    def __init__(self, process: trio.Process) -> None:
-        self._stream = process.stderr
-        self._bytes = b""
-        self.complete = trio.Event()
-
-    async def read(self) -> None:
-        assert self._stream is not None
-        async for chunk in self._stream:
-            self._bytes = (self._bytes + chunk)[-_STDERR_KEPT:]
-        self.complete.set()
-
-    @property
-    def text(self) -> str:
-        return self._bytes.decode(errors="replace").strip()
-
-
-def _kill(process: trio.Process) -> None:
+async def _end(process: trio.Process) -> None:
+    """Have the worker and whatever it started gone, and its pipes closed."""
     if process.returncode is None:
         try:
             os.killpg(process.pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
+    with trio.CancelScope(shield=True):  # a killed process ends at once
+        await process.wait()
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                await stream.aclose()
 
 
-async def _close(process: trio.Process) -> None:
-    for stream in (process.stdin, process.stdout, process.stderr):
-        if stream is not None:
-            await stream.aclose()
+def _tail(file: IO[bytes]) -> str:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - _STDERR_KEPT))
+    return file.read().decode(errors="replace").strip()
 
 
 def _how(returncode: int | None) -> str:
