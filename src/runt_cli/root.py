@@ -25,6 +25,7 @@ def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool
         "ps": "runt_cli.ps:ps",
         "notebooks": "runt_cli.notebooks:notebooks",
         "stop": "runt_cli.stop:stop",
+        "trust": "runt_cli.trust:trust",
         "status": "runt_cli.daemon.status:status",
         "logs": "runt_cli.daemon.logs:logs",
         "env": "runt_cli.env:env",

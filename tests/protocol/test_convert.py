@@ -142,6 +142,7 @@ VECTORS: list[tuple[Any, str]] = [
             [],
             [],
             ["six"],
+            (),
             [SimilarName("reqeusts", "requests", 2)],
         ),
         '{"result":"trust_info","status":"untrusted","content":"ab",'

@@ -339,6 +339,7 @@ class TrustInfo:
 
     Shape: `status` is `no_dependencies`, `trusted`, `untrusted`, or `signature_invalid` for what
     was changed since it was approved. `content` names exactly this, for `approve_trust`.
+    `constraints` have a say in which versions are installed, such as `requires-python >=3.10`.
     `similar_names` are packages that may be others than was meant.
     """
 
@@ -348,6 +349,7 @@ class TrustInfo:
     conda_dependencies: list[str] = attrs.field(factory=list, converter=_list)
     conda_channels: list[str] = attrs.field(factory=list, converter=_list)
     script_dependencies: list[str] = attrs.field(factory=list, converter=_list)
+    constraints: list[str] = attrs.field(factory=list, converter=_list)
     similar_names: list[SimilarName] = attrs.field(factory=list, converter=_list)
 
     @property

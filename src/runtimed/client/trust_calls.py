@@ -42,6 +42,7 @@ def _info(answer: responses.NotebookResponse) -> TrustInfo:
         conda_dependencies=answer.conda_dependencies,
         conda_channels=answer.conda_channels,
         script_dependencies=answer.script_dependencies,
+        constraints=answer.constraints,
         similar_names=[
             SimilarName(package=found.package, similar_to=found.similar_to, distance=found.distance)
             for found in answer.similar_names

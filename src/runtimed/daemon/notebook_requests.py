@@ -332,6 +332,7 @@ def _trust_info(standing: Standing) -> responses.TrustInfo:
         conda_dependencies=standing.content.conda_dependencies,
         conda_channels=standing.content.conda_channels,
         script_dependencies=standing.content.script_dependencies,
+        constraints=standing.content.constraints,
         similar_names=[
             SimilarName(found.package, found.similar_to, found.distance)
             for found in standing.similar_names

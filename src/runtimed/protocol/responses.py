@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import attrs
 
-from runtimed.protocol.spelling import Bare, Wire, called, strings
+from runtimed.protocol.spelling import OMIT_EMPTY, Bare, Wire, called, strings
 from runtimed.protocol.structures import (
     CompletionItem,
     HistoryEntry,
@@ -256,7 +256,10 @@ class TrustInfo(Wire):
     conda_dependencies: tuple[str, ...] = attrs.field(converter=strings)
     conda_channels: tuple[str, ...] = attrs.field(converter=strings)
     script_dependencies: tuple[str, ...] = attrs.field(converter=strings)
-    similar_names: tuple[SimilarName, ...] = attrs.field(default=(), converter=similar_names)
+    constraints: tuple[str, ...] = attrs.field(default=(), converter=strings, metadata=OMIT_EMPTY)
+    similar_names: tuple[SimilarName, ...] = attrs.field(
+        default=(), converter=similar_names, metadata=OMIT_EMPTY
+    )
 
 
 NotebookResponse = (

@@ -153,10 +153,13 @@ class RoomTrust:
                 standing = Standing("untrusted", standing.content)
             raise NotTrusted(refusal(standing, path, self._trouble))
 
-    async def check_project(self, choice: Choice, *, explicit: bool) -> None:
+    async def check_project(
+        self, choice: Choice, *, explicit: bool, content: bytes | None = None
+    ) -> None:
         """See that what was chosen may be installed, as far as a project file says what it is.
 
-        An explicit launch is consent, which is remembered; any other needs that consent.
+        An explicit launch is consent, which is remembered; any other needs that consent. `content`
+        is that of the project file when the choice was made.
         Raises: NotTrusted with the remedy.
         """
         project = choice.origin
@@ -164,10 +167,10 @@ class RoomTrust:
             return
         store = self._files.projects
         try:
-            if await self._in_thread(is_project_approved, store, project):
+            if await self._in_thread(is_project_approved, store, project, content):
                 return
             if explicit:
-                await self._in_thread(approve_project, store, project)
+                await self._in_thread(approve_project, store, project, content)
         except OSError as error:
             raise NotTrusted(f"{project} can't be read: {error.strerror or error}") from error
         except RuntimedError as error:  # it can't be remembered, but was consented to

@@ -32,6 +32,14 @@ def test_a_project_file_is_approved_as_it_is_and_no_other(store: Path, project: 
     assert not is_project_approved(store, project)
 
 
+def test_what_was_shown_is_approved_and_not_what_has_come_since(store: Path, project: Path) -> None:
+    shown = project.read_bytes()
+    project.write_text("evil")
+    approve_project(store, project, shown)
+    assert not is_project_approved(store, project)
+    assert is_project_approved(store, project, shown)
+
+
 def test_the_same_content_elsewhere_is_not_approved(store: Path, project: Path) -> None:
     approve_project(store, project)
     elsewhere = project.with_name("pixi.toml")

@@ -71,6 +71,17 @@ class Content:
         return _texts(self.script, "dependencies")
 
     @property
+    def constraints(self) -> list[str]:
+        """What has a say in which versions are installed, each as people read it."""
+        named = [
+            (self.uv, "requires-python", "requires-python {}"),
+            (self.uv, "prerelease", "prerelease {}"),
+            (self.conda, "python", "python {} from conda"),
+            (self.script, "requires-python", "requires-python {} in the script block"),
+        ]
+        return [text.format(part[key]) for part, key, text in named if part and key in part]
+
+    @property
     def is_empty(self) -> bool:
         """Whether nothing would be installed."""
         return not (self.uv_dependencies or self.conda_dependencies or self.script_dependencies)

@@ -30,19 +30,22 @@ _PATHS = 1000
 _PATIENCE = 5.0
 
 
-def is_project_approved(store: Path, project: Path) -> bool:
-    """Whether a project file was approved as it is now. Raises: OSError if it can't be read."""
-    digest = _digest(project)
+def is_project_approved(store: Path, project: Path, content: bytes | None = None) -> bool:
+    """Whether a project file was approved with this content, or as it is now.
+
+    Raises: OSError if it can't be read.
+    """
+    digest = _digest(project, content)
     return digest in _read(store).get(_name(project), ())
 
 
-def approve_project(store: Path, project: Path) -> None:
-    """Remember a project file as it is now.
+def approve_project(store: Path, project: Path, content: bytes | None = None) -> None:
+    """Remember a project file with this content, or as it is now.
 
     Raises: RuntimedError if the project file can't be read, or nothing can be remembered.
     """
     try:
-        digest = _digest(project)
+        digest = _digest(project, content)
         make_private_folder(store.parent)
         with _locked(store.with_name(store.name + ".lock")):
             known = _read(store)
@@ -58,8 +61,8 @@ def approve_project(store: Path, project: Path) -> None:
         ) from error
 
 
-def _digest(project: Path) -> str:
-    return hashlib.sha256(project.read_bytes()).hexdigest()
+def _digest(project: Path, content: bytes | None) -> str:
+    return hashlib.sha256(project.read_bytes() if content is None else content).hexdigest()
 
 
 def _name(project: Path) -> str:
