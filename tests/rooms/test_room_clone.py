@@ -54,7 +54,7 @@ async def opened(daemon: Loopback, path: Path, value: Any = None) -> WirePeer:
 async def test_a_clone_has_the_cells_without_outputs_and_an_environment_of_its_own(
     autojump_clock: trio.testing.MockClock, tmp_path: Path
 ) -> None:
-    async with open_loopback(tmp_path) as daemon:
+    async with open_loopback(tmp_path, autosave=False) as daemon:
         peer = await opened(daemon, tmp_path / "n.ipynb")
         peer.replica.document.append_source("c", " # not saved yet")
         await peer.sync()
