@@ -158,6 +158,8 @@ def make_channel(folder: Path) -> CondaChannel:
     # needs the old one, so asking for both this and the new one is a conflict
     lodestone = {"site-packages/lodestone.py": Entry(b"version = '1.0'\n")}
     channel.add("lodestone", "1.0", lodestone, ["python", "moonstone <2"], noarch=True)
+    gemstone = {"site-packages/gemstone.py": Entry(b"version = '1.0'\n")}
+    channel.add("gemstone", "1.0", gemstone, ["python", "__cuda >=12"], noarch=True)
     channel.write_index()
     return channel
 

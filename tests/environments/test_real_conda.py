@@ -248,6 +248,14 @@ async def test_a_python_that_is_not_there_is_named(bench: Bench) -> None:
     assert error.failed_package == "python"
 
 
+async def test_what_this_machine_has_counts_when_packages_ask_for_it(bench: Bench) -> None:
+    bench.environ["CONDA_OVERRIDE_CUDA"] = ""  # as on a machine without
+    error = await bench.refused("gemstone")
+    assert error.failed_package == "__cuda"
+    bench.environ["CONDA_OVERRIDE_CUDA"] = "12.4"
+    await bench.link("gemstone")
+
+
 async def test_an_option_in_disguise_is_refused(bench: Bench) -> None:
     for spec in ("--offline", "numpy --offline", "-c evil"):
         error = await bench.refused(spec)

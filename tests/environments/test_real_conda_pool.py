@@ -107,6 +107,7 @@ def test_what_a_kernel_is_told_of_its_environment_names_the_clone(pooled: Pooled
     assert spec.environ["PATH"] == f"{path}/bin:/b"
     assert spec.environ["MOONSTONE_ACTIVE"] == "1"
     assert spec.environ["MOONSTONE_HOME"] == "mine", "the notebook's own word is the last"
+    assert spec.environ["PYTHONNOUSERSITE"] == "1"
     assert "VIRTUAL_ENV" not in spec.environ
     assert "CONDA_PREFIX_1" not in spec.environ
 

@@ -18,6 +18,7 @@ from runtimed.environments.directories import (
     MARKER,
     environments_in,
     new_environment_path,
+    new_template_path,
     read_marker,
     templates_in,
     write_marker,
@@ -268,6 +269,20 @@ async def test_a_restart_adopts_what_is_finished_and_unclaimed_and_condemns_the_
         made[3].path,
         half_built,
     }
+
+
+async def test_templates_of_other_settings_go_when_they_are_old_or_half_built(
+    root: Path, uv: FakeUv
+) -> None:
+    async with opened(UvBuilder(root, locate_uv=uv.locate)) as builder:
+        await builder.build(("a",), nothing, urgent=False)
+    (template,) = templates_in(root, "uv")
+    half_built = new_template_path(root, "uv", "f" * 64)
+    half_built.mkdir()
+    async with opened(UvBuilder(root, locate_uv=uv.locate)):
+        assert templates_in(root, "uv") == [template]
+    async with opened(UvBuilder(root, max_age=0, locate_uv=uv.locate)):
+        assert templates_in(root, "uv") == []
 
 
 async def test_another_living_daemons_environments_are_left_alone(root: Path, uv: FakeUv) -> None:

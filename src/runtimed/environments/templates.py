@@ -255,6 +255,15 @@ class TemplateBuilder:
                     if path != current:
                         self._remove_logged(path)
 
+    def _remove_stale_templates(self) -> None:
+        """Remove what no build will replace soon: a pool may sleep, and its settings may differ
+        from those that a template was made for. Call with the lock on building held."""
+        with try_lock(self._cloning) as unused:
+            for path in templates_in(self.root, self.kind) if unused else ():
+                marker = read_marker(path)
+                if marker is None or time.time() - marker.created > self.max_age:
+                    self._remove_logged(path)
+
     # ------------------------------------------------------------------ environments
 
     async def _clone(self, template: _Template) -> Environment:
@@ -300,6 +309,8 @@ class TemplateBuilder:
         with try_lock(self._building) as nobody_builds:
             if nobody_builds and (current := self._newest_template(fingerprint)) is not None:
                 self._remove_other_templates(current.path)
+            elif nobody_builds:
+                self._remove_stale_templates()
         found.sort(key=lambda one: one.age, reverse=True)
         return Leftovers(tuple(found), tuple(rubbish))
 

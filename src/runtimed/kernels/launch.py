@@ -50,6 +50,9 @@ def python_kernel(
     """
     variables = {name: value for name, value in environ.items() if not _inherited(name)}
     if environment.kind == "conda":
+        # Else packages of the user's home folder would come before the environment's, which a
+        # virtual environment rules out by itself.
+        variables.setdefault("PYTHONNOUSERSITE", "1")
         variables.update(activation_variables(environment.path))
     variables.update(wanted)
     path = [str(environment.bin), *variables.get("PATH", os.defpath).split(os.pathsep)]
