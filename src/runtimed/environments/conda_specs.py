@@ -30,8 +30,9 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _CHANNEL = re.compile(r"[A-Za-z0-9_][\w.+-]*(/[A-Za-z0-9_][\w.+-]*)*", re.ASCII)
 _SUBDIR = re.compile(r"noarch|(linux|osx|win|freebsd|emscripten|wasi|zos)-[a-z0-9_]+")
 _OPERATOR = re.compile(r"(==|!=|>=|<=|~=|>|<|=)?(.*)")
-_VERSION = re.compile(r"(\d+!)?[A-Za-z0-9][A-Za-z0-9._+-]*", re.ASCII)
-_BUILD = re.compile(r"[A-Za-z0-9_.*+-]+")
+_PART = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+_VERSION = re.compile(rf"(?:\d+!)?{_PART}(?:\+{_PART})?")
+_BUILD = re.compile(r"[A-Za-z0-9_*]+")
 _BUILD_NUMBER = re.compile(r"(==|!=|>=|<=|>|<|=)?\d{1,9}")
 _BRACKETS = re.compile(r"\s*\[(.*)\]\s*")
 _KEY_VALUE = re.compile(r"""\s*(\w+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^,'"\[\]]*))\s*(?:,|$)""")
@@ -314,6 +315,8 @@ def _constraint(text: str) -> str:
         version = version[:-1].removesuffix(".")
     if not _VERSION.fullmatch(version) or (version[-1] in ".+-_" and not starred):
         raise _Malformed(f"{text!r} is no version")
+    if "_" in version and "-" in version:
+        raise _Malformed(f"{text!r} has both '_' and '-' in it, of which a version has one")
     if operator == "=" or (starred and operator in ("", "==")):
         return f"{version}.*"
     if starred and operator == "!=":
@@ -323,9 +326,7 @@ def _constraint(text: str) -> str:
 
 def _build(value: object) -> str:
     if not isinstance(value, str) or not _BUILD.fullmatch(value):
-        raise _Malformed(
-            f"{_shown(value)} is no build: letters, digits, '_', '.', '+', '-' and '*'"
-        )
+        raise _Malformed(f"{_shown(value)} is no build: it is letters, digits, '_' and '*'")
     return value
 
 
