@@ -5,14 +5,12 @@ from __future__ import annotations
 import pytest
 
 from runtimed.environments.conda.build import specs_of
-from runtimed.environments.conda.channels import ChannelMap
 from runtimed.environments.conda.complaints import (
     failed_package,
     is_network_trouble,
     one_line,
     spec_name,
 )
-from runtimed.environments.conda_specs import parse_conda_spec
 from runtimed.environments.wanted import CondaPackages
 
 UNKNOWN = "Cannot solve the request because of: No candidates were found for nosuch *.\n"
@@ -92,26 +90,3 @@ def test_a_constraint_on_python_keeps_its_meaning(python: str | None, spec: str)
 def test_what_kernels_need_is_asked_for_once() -> None:
     wanted = CondaPackages(("ipykernel", "numpy", "ipywidgets >=8", "numpy"))
     assert specs_of(wanted)[1:] == ["ipykernel", "ipywidgets", "numpy", "ipywidgets >=8"]
-
-
-@pytest.mark.parametrize(
-    "entry",
-    [
-        "numpy=1.26.4=py312h_0",
-        "numpy 1.26",
-        "numpy==1.26.*",
-        "numpy>=1.26|<1.0",
-        "foo=1.0rc1",
-        "numpy * *_mkl",
-        "numpy[version='>=1',build=abc*]",
-        "numpy[build_number='>=1']",
-        "conda-forge/linux-64::numpy=1.2",
-    ],
-)
-def test_whatever_is_let_through_the_solver_understands(entry: str) -> None:
-    import rattler
-
-    text, _ = ChannelMap().with_own_channel(parse_conda_spec(entry).text)
-    spec = rattler.MatchSpec(text)
-    assert spec.name is not None
-    assert spec.name.normalized == spec_name(entry)

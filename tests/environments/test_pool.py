@@ -24,6 +24,7 @@ class MemoryBuilder:
     """Environments that are names. `outcomes`: what the next builds raise, None for success."""
 
     seconds: float = 10.0
+    downloads: int = 0
     removing: float = 1.0
     leftovers: Leftovers = attrs.field(factory=Leftovers)
     outcomes: list[Exception | None] = attrs.field(factory=list)
@@ -51,6 +52,9 @@ class MemoryBuilder:
         try:
             report(progress.Starting(env_hash="h"))
             report(progress.CreatingVenv())
+            for number in range(self.downloads):
+                report(progress.DownloadProgress(number, self.downloads, "p", number, None, 1.0))
+                await trio.sleep(0.1)
             await trio.sleep(self.seconds)
             outcome = self.outcomes.pop(0) if self.outcomes else None
             if outcome is not None:
@@ -460,3 +464,22 @@ async def test_a_dormant_pool_gives_out_what_an_earlier_daemon_left(
         assert pool.take_nowait() == environment("left")
         await full(pool)
         assert len(builder.built_with) == 1
+
+
+async def test_who_joins_a_build_is_told_how_far_it_is_and_not_all_the_way_there(
+    autojump_clock: MockClock,
+) -> None:
+    builder = MemoryBuilder(downloads=1000)
+    async with running_pool(builder, target=1) as pool:
+        await trio.sleep(50.05)
+        phases: list[progress.Phase] = []
+        await pool.take(phases.append)
+        moving = [phase for phase in phases if isinstance(phase, progress.DownloadProgress)]
+        assert [phase.completed for phase in moving[:3]] == [500, 501, 502]
+        assert moving[-1].completed == 999
+        assert [type(phase).__name__ for phase in phases if phase not in moving] == [
+            "Starting",
+            "CreatingVenv",
+            "InstallingPackages",
+            "Ready",
+        ]

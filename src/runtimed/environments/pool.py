@@ -29,6 +29,9 @@ _BUILDS_FIRST = 10.0
 _DELETING = 10.0
 _PHASES_QUEUED = 64  # what is more is dropped, see _Listener
 
+#: Phases that come again and again, each making the one before it needless.
+_MOVING = (progress.DownloadProgress, progress.LinkProgress)
+
 
 @attrs.frozen
 class PoolErrorInfo:
@@ -50,18 +53,20 @@ class PoolStatus:
 
 @attrs.define(eq=False)
 class _Listener:
-    """The progress of one who waits. Phases that a second build repeats are told once."""
+    """The progress of one who waits. Steps that a second build repeats are told once."""
 
     send: trio.MemorySendChannel[progress.Phase]
     told: list[progress.Phase] = attrs.field(factory=list)
 
     def tell(self, phase: progress.Phase) -> None:
-        if phase not in self.told:
+        if not isinstance(phase, _MOVING):
+            if phase in self.told:
+                return
             self.told.append(phase)
-            try:
-                self.send.send_nowait(phase)
-            except (trio.WouldBlock, trio.BrokenResourceError):
-                pass  # progress may be lost, the result can't be: it is in the ticket
+        try:
+            self.send.send_nowait(phase)
+        except (trio.WouldBlock, trio.BrokenResourceError):
+            pass  # progress may be lost, the result can't be: it is in the ticket
 
 
 class Pool:
@@ -289,7 +294,12 @@ class Pool:
         def report(phase: progress.Phase) -> None:
             if build not in self._phases:
                 return
-            self._phases[build].append(phase)
+            phases = self._phases[build]
+            if isinstance(phase, _MOVING):  # who joins later is told where it is now
+                phases[:] = [other for other in phases if type(other) is not type(phase)]
+            phases.append(phase)
+            if isinstance(phase, _MOVING) and build is not next(iter(self._phases)):
+                return  # a bar that shows two builds by turns shows neither
             for listener in self._listeners.values():
                 listener.tell(phase)
 
