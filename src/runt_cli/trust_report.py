@@ -74,7 +74,11 @@ def _project_lines(project: Project) -> Iterator[str]:
         yield from _packages(f"With conda, from {channels}", told["conda_packages"])
     if told.get("packages"):
         yield from _packages("With uv", told["packages"])
-    for title, key in (("Folders, built here", "editable"), ("Package indexes", "indexes")):
+    for title, key in (
+        ("Folders, built here", "editable"),
+        ("Package indexes", "indexes"),
+        ("Options for uv", "options"),
+    ):
         if told.get(key):
             yield f"{title}: {', '.join(map(harmless, told[key]))}"
     if told.get("python"):

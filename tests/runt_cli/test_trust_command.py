@@ -170,6 +170,15 @@ def test_a_project_file_is_shown_and_approved_as_it_is(home: Path) -> None:
     assert not json.loads(trust(path, "--json").stdout)["project_file"]["approved"]
 
 
+def test_where_a_project_file_has_packages_fetched_from_is_shown(home: Path) -> None:
+    write(home / "n.ipynb")
+    (home / "environment.yml").write_text(
+        "channels: [c]\ndependencies: [{pip: [a, --index-url https://elsewhere.example]}]\n"
+    )
+    done = trust(home / "n.ipynb")
+    assert "Options for uv: --index-url=https://elsewhere.example\n" in done.stdout
+
+
 def test_a_project_file_that_is_not_used_is_not_shown(home: Path) -> None:
     (home / "pixi.toml").write_text("[workspace]\nchannels = []\n[dependencies]\nnumpy = '*'\n")
     done = trust(write(home / "n.ipynb", {"uv": {"dependencies": ["six"]}}))

@@ -109,7 +109,7 @@ def _approval(told: dict[str, Any]) -> str:
     if told["approved"]:
         return "given on this machine"
     if told["consent"] == "project":
-        return f"needed for the project file: start the kernel with {told['env_source']}"
+        return f"needed for the project file: runt trust NOTEBOOK, or --env {told['env_source']}"
     return "needed: nobody has approved the list on this machine (runt trust NOTEBOOK)"
 
 

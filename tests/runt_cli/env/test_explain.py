@@ -99,7 +99,7 @@ Channels:        conda-forge
 PyPI packages:   rich
 Editable:        ~/a
 Variables:       A=b
-Approval:        needed for the project file: start the kernel with conda:pixi
+Approval:        needed for the project file: runt trust NOTEBOOK, or --env conda:pixi
 Note:            tasks are not run
 """
     )
