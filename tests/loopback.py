@@ -19,10 +19,12 @@ from runtimed.daemon.pool_channel import PoolService
 from runtimed.daemon.server import ConnectionHandler
 from runtimed.document.history import HistoryBounds
 from runtimed.environments.trust.files import TrustFiles
+from runtimed.environments.wanted import Choice
 from runtimed.errors import KernelDied, RuntimedError
 from runtimed.kernels.kernel import Hear
 from runtimed.messages.wire import Message
 from runtimed.protocol import pool
+from runtimed.protocol.structures import LaunchedEnvConfig
 from runtimed.rooms.room import RoomConfig
 from runtimed.rooms.rooms import Rooms
 from runtimed.settings.store import SettingsStore
@@ -42,7 +44,9 @@ class FakeKernel:
     def __init__(self, number: int) -> None:
         self.kernel_id = f"kernel-{number}"
         self.pid = 4_000_000 + number  # no process has such an id
-        self.spec = SimpleNamespace(kernel_type="python", environment=None)
+        self.spec = SimpleNamespace(
+            kernel_type="python", environment=None, config=LaunchedEnvConfig(), notes=()
+        )
         self.language_info = {"name": "python"}
         self.running = True
         self.stop_requested = False
@@ -182,17 +186,28 @@ class FakeKernel:
 
 
 class FakeKernels:
-    """Launches pretended kernels; `hold` makes launches wait, `refuse` makes them fail."""
+    """Launches pretended kernels; `hold` makes launches wait, `refuse` makes them fail.
+
+    `phases` are reported before, each after some seconds.
+    """
 
     def __init__(self) -> None:
         self.launched: list[FakeKernel] = []
+        self.choices: list[Choice] = []
+        self.folders: list[Path] = []
+        self.phases: list[tuple[float, Any]] = []
         self.hold: trio.Event | None = None
         self.refuse: str | None = None
         self.warm_count = 0
         self.warm_target = 0
 
-    async def launch(self, env_source: str, folder: Path, progress: Any = None) -> FakeKernel:
+    async def launch(self, choice: Choice, folder: Path, progress: Any) -> FakeKernel:
         await trio.lowlevel.checkpoint()
+        self.choices.append(choice)
+        self.folders.append(folder)
+        for seconds, phase in self.phases:
+            await trio.sleep(seconds)
+            progress(phase)
         if self.hold is not None:
             await self.hold.wait()
         if self.refuse is not None:
@@ -279,8 +294,8 @@ async def open_loopback(
     )
     rooms = Rooms(config, store, kernels)
     shutdown = trio.Event()
-    uv: Any = _EmptyPool()
-    service = PoolService(uv, kernels, rooms, shutdown)
+    empty: Any = _EmptyPool()
+    service = PoolService({"uv": empty, "conda": empty}, kernels, rooms, shutdown)
     greeting = Greeting("0", 1, str(folder / "blobs"), lambda: settings.current)
     handler = ConnectionHandler(service, store, greeting, settings)
     (folder / "documents").mkdir(exist_ok=True)

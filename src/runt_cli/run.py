@@ -101,6 +101,7 @@ async def _run(
     import time
 
     from runt_cli import run_report
+    from runt_cli.environment_bar import EnvironmentBar
     from runt_cli.running import run_cells
     from runtimed.client.async_session import open_without_autosave
 
@@ -108,7 +109,9 @@ async def _run(
     async with await open_without_autosave(str(path), peer_label="runt") as session:
         watcher.note("Starting the kernel")
         before_start = time.monotonic()
-        await session.start_kernel(kernel_type=kernel, env_source=env)
+        with EnvironmentBar() as bar:
+            await session.set_progress_handler(bar.show)
+            await session.start_kernel(kernel_type=kernel, env_source=env)
         kernel_start = time.monotonic() - before_start
         await watcher.answer_questions(session)
         reports = await run_cells(

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from runtimed.client.async_session import AsyncSession
     from runtimed.client.daemon_client import DaemonClient
     from runtimed.client.notebook_app import show_notebook_app
+    from runtimed.client.preparing import EnvironmentProgress
     from runtimed.client.results import (
         Cell,
         Comm,
@@ -47,6 +48,7 @@ __all__ = [
     "CompletionItem",
     "CompletionResult",
     "DaemonClient",
+    "EnvironmentProgress",
     "EventIteratorSubscription",
     "EventSubscription",
     "ExecutionEvent",
@@ -74,6 +76,7 @@ _HOMES = {
     "CompletionItem": "runtimed.client.results",
     "CompletionResult": "runtimed.client.results",
     "DaemonClient": "runtimed.client.daemon_client",
+    "EnvironmentProgress": "runtimed.client.preparing",
     "EventIteratorSubscription": "runtimed.client.streams",
     "EventSubscription": "runtimed.client.streams",
     "ExecutionEvent": "runtimed.client.results",

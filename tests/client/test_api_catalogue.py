@@ -79,6 +79,7 @@ ADDITIONS = """
 save(path=None, format_cells=False) -> str
 clone_notebook(path, overwrite=False) -> str
 set_input_handler(handler) -> None
+set_progress_handler(handler) -> None
 allow_input(enabled=True) -> None
 answer_input(request_id, value) -> None
 get_comms() -> list[Comm]

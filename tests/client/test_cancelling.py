@@ -27,7 +27,7 @@ both_sides = pytest.mark.parametrize("when", ["before", "after"])
 
 ALL_CALLS = {**CALLS, **STATES, **COMPOSED}
 ELSEWHERE = {"close", "open_notebook", "create_notebook"}
-NOT_AWAITED = {"notebook_id", "get_settings"}
+NOT_AWAITED = {"notebook_id", "get_settings", "set_progress_handler"}
 
 
 @attrs.define

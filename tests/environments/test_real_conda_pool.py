@@ -102,7 +102,9 @@ def test_a_clone_shares_what_it_can_with_the_template(pooled: Pooled) -> None:
 def test_what_a_kernel_is_told_of_its_environment_names_the_clone(pooled: Pooled) -> None:
     path = pooled.environment.path
     environ = {"CONDA_PREFIX": "/other", "CONDA_PREFIX_1": "/o", "VIRTUAL_ENV": "/v", "PATH": "/b"}
-    spec = python_kernel(pooled.environment, "conda:prewarmed", environ, {"MOONSTONE_HOME": "mine"})
+    spec = python_kernel(
+        pooled.environment, "conda:prewarmed", environ, wanted={"MOONSTONE_HOME": "mine"}
+    )
     assert spec.environ["CONDA_PREFIX"] == spec.environ["CONDA_DEFAULT_ENV"] == str(path)
     assert spec.environ["PATH"] == f"{path}/bin:/b"
     assert spec.environ["MOONSTONE_ACTIVE"] == "1"

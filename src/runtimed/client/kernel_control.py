@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 
@@ -16,6 +17,7 @@ from runtimed.client.arguments import (
 )
 from runtimed.client.membership import REQUEST_TIMEOUT, Membership, unexpected
 from runtimed.client.portal import on_trio
+from runtimed.client.preparing import OnProgress, Preparing
 from runtimed.client.results import (
     CompletionItem,
     CompletionResult,
@@ -98,10 +100,19 @@ class KernelControl(Membership):
             raise RuntimedError("No kernel running")
 
     @on_trio
+    async def set_progress_handler(self, handler: OnProgress | None) -> None:
+        """Have `handler` called with each step in which an environment of this notebook is
+        prepared, whoever asked for it; None ends that. It must not block.
+        """
+        if handler is not None and not callable(handler):
+            raise TypeError(f"handler must be callable, not {type(handler).__name__}")
+        self._kernel.on_progress = handler
+
+    @on_trio
     async def sync_environment(self) -> SyncEnvironmentResult:
         """Install what was declared since the kernel started. Failures are in the result."""
         try:
-            answer = await self._request(requests.SyncEnvironment(), _LAUNCH_TIMEOUT)
+            answer = await self._request_patiently(requests.SyncEnvironment())
         except RequestFailed as error:
             return SyncEnvironmentResult(success=False, error=str(error))
         if isinstance(answer, responses.SyncEnvironmentComplete):
@@ -158,12 +169,14 @@ class KernelControl(Membership):
         return QueueState(executing=answer.executing, queued=answer.queued)
 
     async def _launch(self, kernel_type: str, env_source: str, path: str | None) -> None:
-        answer = await self._request(
-            requests.LaunchKernel(kernel_type, env_source, path or self._project), _LAUNCH_TIMEOUT
+        answer = await self._request_patiently(
+            requests.LaunchKernel(kernel_type, env_source, path or self._project)
         )
         if not isinstance(answer, (responses.KernelLaunched, responses.KernelAlreadyRunning)):
             raise unexpected("launch_kernel", answer)
         self._kernel.learn(answer.kernel_type, answer.env_source)
+        for note in answer.notes:
+            warnings.warn(note, RuntimeWarning, stacklevel=2)
         if (
             isinstance(answer, responses.KernelAlreadyRunning)
             and env_source not in _RESOLVED_SOURCES
@@ -175,6 +188,23 @@ class KernelControl(Membership):
                 RuntimeWarning,
                 stacklevel=2,
             )
+
+    async def _request_patiently(
+        self, request: requests.NotebookRequest
+    ) -> responses.NotebookResponse:
+        """The answer to a request that may have an environment prepared, however long that goes on
+        making progress."""
+        link = self._linked()
+        with trio.CancelScope(deadline=trio.current_time() + _LAUNCH_TIMEOUT) as patience:
+            preparing = Preparing(patience, _LAUNCH_TIMEOUT)
+            link.listen(preparing)
+            try:
+                if not link.replica.confirmed:
+                    await link.confirm(REQUEST_TIMEOUT)
+                return await link.request(request, math.inf)
+            finally:
+                link.unlisten(preparing)
+        raise RuntimedError(f"Request timed out: no progress within {_LAUNCH_TIMEOUT:g} seconds")
 
     async def _start_kernel_if_needed(self) -> None:
         if not self._kernel.started:

@@ -18,6 +18,7 @@ from runtimed.client.arguments import as_optional_text
 from runtimed.client.link import Link
 from runtimed.client.opening import Hello, open_link
 from runtimed.client.portal import on_trio
+from runtimed.client.preparing import EnvironmentProgress, OnProgress
 from runtimed.client.results import NotebookConnectionInfo
 from runtimed.document.notebook import NotebookDocument
 from runtimed.document.settings_values import Settings
@@ -39,13 +40,15 @@ _ENDED = ("shutdown", "error")
 
 
 class KernelMemory:
-    """What this client has learned of the notebook's kernel by asking for it.
+    """What this client has learned of the notebook's kernel by asking for it, and who is to hear
+    how its environment comes to be.
 
     Empty until this client has started a kernel or found one running, and again once it hears that
     the kernel has ended, by whomever.
     """
 
     def __init__(self) -> None:
+        self.on_progress: OnProgress | None = None
         self.forget()
 
     def learn(self, kernel_type: str, env_source: str) -> None:
@@ -59,6 +62,11 @@ class KernelMemory:
         self.env_source = None
 
     def hear(self, broadcast: broadcasts.NotebookBroadcast) -> None:
+        if isinstance(broadcast, broadcasts.EnvProgress) and self.on_progress is not None:
+            try:
+                self.on_progress(EnvironmentProgress.of(broadcast))
+            except Exception:  # of the user's own making
+                log.exception("progress handler failed")
         ended = isinstance(broadcast, broadcasts.KernelStatus) and broadcast.status in _ENDED
         if ended or isinstance(broadcast, broadcasts.KernelError):
             self.forget()

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from runtimed.client.async_session import AsyncSession
 from runtimed.client.input_answers import is_async
 from runtimed.client.portal import portal
+from runtimed.client.preparing import OnProgress
 from runtimed.client.results import (
     Cell,
     Comm,
@@ -147,6 +148,14 @@ class Session:
     def interrupt(self) -> None:
         """Interrupt the running cell and drop those that wait. An idle kernel is no error."""
         portal().call(self._session.interrupt)
+
+    def set_progress_handler(self, handler: OnProgress | None) -> None:
+        """Have `handler` called with each step in which an environment of this notebook is
+        prepared, whoever asked for it; None ends that.
+
+        It is called in another thread, must not block, and must not call this session.
+        """
+        portal().call(self._session.set_progress_handler, handler)
 
     def sync_environment(self) -> SyncEnvironmentResult:
         """Install what was declared since the kernel started. Failures are in the result."""

@@ -110,6 +110,7 @@ async def _launch_kernel(room: Room, peer: Peer, request: requests.LaunchKernel)
         kernel_type=launched.kernel_type,
         env_source=launched.env_source,
         launched_config=launched.launched_config,
+        notes=launched.notes,
     )
 
 

@@ -4,13 +4,14 @@ subscription, which pushes the state of the pools."""
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
 import trio
 
 from runtimed.daemon.link import Link
-from runtimed.environments.environment import Environment
+from runtimed.environments.environment import Environment, Kind
 from runtimed.environments.pool import Pool
 from runtimed.errors import RemoteProtocolError, RuntimedError
 from runtimed.kernels.kernels import Kernels
@@ -26,11 +27,10 @@ log = logging.getLogger(__name__)
 class PoolService:
     """What the pool channel reaches."""
 
-    uv: Pool
+    pools: Mapping[Kind, Pool]
     kernels: Kernels
     rooms: Rooms
     shutdown: trio.Event
-    conda_target: int = 0
     #: Environments that clients have taken, by path. Only these can be returned.
     lent: dict[str, Environment] = attrs.field(factory=dict)
 
@@ -38,24 +38,28 @@ class PoolService:
         """Throw away what a client returns: it may have been used. Other paths are none of ours."""
         environment = self.lent.pop(path, None)
         if environment is not None:
-            self.uv.discard(environment)
+            self.pools[environment.kind].discard(environment)
 
     def stats(self) -> pool.PoolStats:
-        status = self.uv.status()
+        uv, conda = self.pools["uv"].status(), self.pools["conda"].status()
         return pool.PoolStats(
-            uv_available=status.available,
-            uv_warming=status.warming,
-            uv_target=status.target,
-            conda_available=0,
-            conda_warming=0,
-            conda_target=self.conda_target,
-            uv_error=self.uv_error(),
+            uv_available=uv.available,
+            uv_warming=uv.warming,
+            uv_target=uv.target,
+            conda_available=conda.available,
+            conda_warming=conda.warming,
+            conda_target=conda.target,
+            uv_error=self.error("uv"),
+            conda_error=self.error("conda"),
             uv_warm_kernels=self.kernels.warm_count,
             uv_warm_kernels_target=self.kernels.warm_target,
         )
 
-    def uv_error(self) -> pool.PoolError | None:
-        error = self.uv.status().error
+    def state(self) -> pool.PoolState:
+        return pool.PoolState(uv_error=self.error("uv"), conda_error=self.error("conda"))
+
+    def error(self, kind: Kind) -> pool.PoolError | None:
+        error = self.pools[kind].status().error
         if error is None:
             return None
         return pool.PoolError(
@@ -64,6 +68,13 @@ class PoolService:
             consecutive_failures=error.consecutive_failures,
             retry_in_secs=int(error.retry_in_secs),
         )
+
+    async def flush(self) -> None:
+        """Replace every environment that waits in a pool, and the kernels that wait in some."""
+        async with trio.open_nursery() as nursery:
+            for each in self.pools.values():
+                nursery.start_soon(each.flush)
+        await self.kernels.flush()
 
 
 async def serve_pool(link: Link, service: PoolService) -> None:
@@ -101,8 +112,7 @@ async def _answer(service: PoolService, request: Any) -> Any:
         service.take_back(request.env.venv_path)
         return pool.Returned()
     if isinstance(request, pool.FlushPool):
-        await service.uv.flush()
-        await service.kernels.flush()
+        await service.flush()
         return pool.Flushed()
     if isinstance(request, pool.InspectNotebook):
         from runtimed.rooms.inspect import inspect_notebook
@@ -118,13 +128,14 @@ async def _answer(service: PoolService, request: Any) -> Any:
 
 def _take(service: PoolService, request: pool.Take) -> Any:
     """Hand out an environment that is ready; a miss is answered at once, as the protocol has it."""
-    environment = service.uv.take_nowait() if request.env_type == "uv" else None
+    chosen = service.pools.get(request.env_type)
+    environment = chosen.take_nowait() if chosen is not None else None
     if environment is None:
         return pool.Empty()
     service.lent[str(environment.path)] = environment
     return pool.Env(
         env=pool.PooledEnv(
-            env_type="uv",
+            env_type=environment.kind,
             venv_path=str(environment.path),
             python_path=str(environment.python),
         )
@@ -134,18 +145,28 @@ def _take(service: PoolService, request: pool.Take) -> Any:
 async def serve_pool_state(link: Link, service: PoolService) -> None:
     """Push the state of the pools: now, and after each change. Returns when the client closes."""
     fault: RemoteProtocolError | None = None
+    changed = trio.Event()
+
+    async def push() -> None:
+        nonlocal changed
+        last: pool.PoolState | None = None
+        while True:
+            changed = trio.Event()
+            if (state := service.state()) != last:
+                await link.send(state)
+                last = state
+            await changed.wait()
+
+    async def watch(watched: Pool) -> None:
+        seen = 0
+        while True:
+            seen = await watched.wait_changed(seen)
+            changed.set()
+
     async with trio.open_nursery() as subscription:
-
-        async def push() -> None:
-            seen, last = 0, None
-            while True:
-                state = pool.PoolState(uv_error=service.uv_error(), conda_error=None)
-                if state != last:
-                    await link.send(state)
-                    last = state
-                seen = await service.uv.wait_changed(seen)
-
         subscription.start_soon(push)
+        for each in service.pools.values():
+            subscription.start_soon(watch, each)
         try:
             while not isinstance(await link.next_event(), events.Closed):
                 pass  # nothing is expected from a subscriber, but its end

@@ -21,12 +21,12 @@ from runtimed.blobs.store import BlobStore
 from runtimed.daemon.config import Config, prepare_directories
 from runtimed.daemon.greeting import Greeting
 from runtimed.daemon.pool_channel import PoolService
+from runtimed.daemon.pooling import make_pools, run_pools
 from runtimed.daemon.server import ConnectionHandler, listening_socket, serve_unix
 from runtimed.daemon.singleton import DaemonInfo, hold_lock, now_text, write_info
-from runtimed.environments.pool import Pool
 from runtimed.environments.trust.files import TrustFiles
-from runtimed.environments.uv_builder import UvBuilder
 from runtimed.kernels.kernels import Kernels
+from runtimed.kernels.preparation import Preparation
 from runtimed.kernels.registry import KernelRegistry
 from runtimed.paths import settings_folder
 from runtimed.rooms.config import RoomConfig
@@ -56,20 +56,15 @@ async def run(
         listening_socket(paths.socket) as listener,
     ):
         store = BlobStore(config.blobs)
-        uv = Pool(
-            "uv",
-            config.envs,
-            target=config.uv_pool_size,
-            builder=UvBuilder(config.envs),
-            packages=(),
-        )
+        settings = SettingsStore(paths.settings, settings_folder())
+        pools = make_pools(config, settings)
         kernels = Kernels(
             connections=paths.connections,
             registry=KernelRegistry(paths.kernel_registry),
-            pool=uv,
+            prepare=Preparation(pools).prepare,
+            pool=pools["uv"],
             warm_target=config.warm_kernels,
         )
-        settings = SettingsStore(paths.settings, settings_folder())
         rooms = Rooms(
             RoomConfig(
                 paths.documents,
@@ -86,14 +81,14 @@ async def run(
             _serving(settings.run),
             _serving(store.run),
             _serving(blob_server.run) as blob_port,
-            _serving(uv.run),
+            _serving(partial(run_pools, pools, settings)),
             _serving(kernels.run),
             _serving(rooms.run),
             _collecting(config, store, rooms),
             trio.open_nursery() as edges,
         ):
             edges.start_soon(_set_on_signal, signals, shutdown)
-            service = PoolService(uv, kernels, rooms, shutdown)
+            service = PoolService(pools, kernels, rooms, shutdown)
             greeting = Greeting(__version__, blob_port, str(config.blobs), lambda: settings.current)
             handler = ConnectionHandler(service, store, greeting, settings)
             await edges.start(partial(serve_unix, listener, handler))

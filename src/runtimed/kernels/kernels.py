@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import trio
 import zmq
 
-from runtimed.environments.environment import Environment
+from runtimed.environments.builder import Report
 from runtimed.environments.pool import Pool
+from runtimed.environments.wanted import Choice, Pooled
 from runtimed.errors import KernelStartFailed, leaves
 from runtimed.kernels.connection import clear_directory, socket_directory, write_connection_file
 from runtimed.kernels.kernel import Kernel
-from runtimed.kernels.launch import LaunchSpec, python_kernel
+from runtimed.kernels.launch import LaunchSpec
 from runtimed.kernels.registry import KernelRegistry, record_process
 
 __all__ = ["Kernels"]
@@ -39,7 +39,12 @@ _LONGEST_WAIT = 5.0
 #: Seconds a warm kernel may take to move to its notebook's directory.
 _ADOPTION = 10.0
 
-WARM_SOURCE = "uv:prewarmed"
+#: What warm kernels run in.
+_WARM = Pooled("uv")
+_WARM_CHOICE = Choice("python", "uv:prewarmed", _WARM)
+
+#: Makes what a choice names, and says how to start a kernel in it. The folder is the kernel's.
+Prepare = Callable[[Choice, Path, Report], Awaitable[LaunchSpec]]
 
 
 class Kernels:
@@ -50,11 +55,13 @@ class Kernels:
         *,
         connections: Path,
         registry: KernelRegistry,
+        prepare: Prepare,
         pool: Pool,
         warm_target: int,
     ) -> None:
         self._connections = connections
         self._registry = registry
+        self._prepare = prepare
         self._pool = pool
         self.warm_target = warm_target
         self._running: set[Kernel] = set()
@@ -91,26 +98,21 @@ class Kernels:
 
     async def launch(
         self,
-        env_source: str,
+        choice: Choice,
         working_directory: Path,
-        progress: Callable[[Any], None] | None = None,
+        progress: Report,
     ) -> Kernel:
         """A running kernel for a notebook: a warm one where there is one, else a new one.
 
         Raises: EnvironmentBuildFailed, KernelStartFailed.
         """
-        while env_source == WARM_SOURCE and self._warm:
+        while choice.wanted == _WARM and self._warm:
             kernel = self._warm.pop(0)
             self._wake.set()
             if await self._adopt(kernel, working_directory):
                 return kernel
-        environment = await self._pool.take(progress)
-        try:
-            spec = python_kernel(environment, env_source)
-            return await self._start(spec, working_directory)
-        except BaseException:
-            self._pool.discard(environment)
-            raise
+        spec = await self._prepare(choice, working_directory, progress)
+        return await self._start(spec, working_directory)
 
     async def _adopt(self, kernel: Kernel, working_directory: Path) -> bool:
         if not kernel.running:
@@ -129,8 +131,13 @@ class Kernels:
         return False
 
     async def _start(self, spec: LaunchSpec, working_directory: Path) -> Kernel:
-        connection = write_connection_file(self._connections, self._sockets, spec.kernel_name)
-        kernel = Kernel(spec, connection, self._context, working_directory=working_directory)
+        """Start a kernel. Whatever comes of it, what it runs in is released at its end."""
+        try:
+            connection = write_connection_file(self._connections, self._sockets, spec.kernel_name)
+            kernel = Kernel(spec, connection, self._context, working_directory=working_directory)
+        except BaseException:
+            spec.release()
+            raise
         try:
             await self._nursery.start(self._run_kernel, kernel)
         except BaseException:
@@ -159,8 +166,7 @@ class Kernels:
             if kernel in self._warm:
                 self._warm.remove(kernel)
                 self._wake.set()
-            if kernel.started and kernel.spec.environment is not None:
-                self._pool.discard(kernel.spec.environment)
+            kernel.spec.release()
 
     # ------------------------------------------------------------------ warm kernels
 
@@ -206,13 +212,9 @@ class Kernels:
 
     async def _warm_one(self) -> None:
         try:
-            environment: Environment = await self._pool.take(None)
-            try:
-                spec = python_kernel(environment, WARM_SOURCE)
-                kernel = await self._start(spec, environment.path)
-            except BaseException:
-                self._pool.discard(environment)
-                raise
+            spec = await self._prepare(_WARM_CHOICE, Path("/"), _ignore)
+            assert spec.environment is not None
+            kernel = await self._start(spec, spec.environment.path)
             if kernel.running:
                 self._warm.append(kernel)
                 log.info("warm kernel ready kernel=%s pid=%d", kernel.kernel_id, kernel.pid)
@@ -222,6 +224,10 @@ class Kernels:
         finally:
             self._warming -= 1
             self._wake.set()
+
+
+def _ignore(phase: object) -> None:
+    """Nobody waits for a warm kernel."""
 
 
 def _start_failure(error: BaseException) -> BaseException:

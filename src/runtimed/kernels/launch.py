@@ -6,7 +6,7 @@ Values only; no process is started here.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import attrs
@@ -17,15 +17,24 @@ from runtimed.environments.conda.activation import (
     prefix_variables,
 )
 from runtimed.environments.environment import Environment
+from runtimed.protocol.structures import LaunchedEnvConfig
 
 __all__ = ["LaunchSpec", "python_kernel"]
 
 _NOTHING: Mapping[str, str] = {}
 
 
+def _keep() -> None:
+    """There is nothing to release."""
+
+
 @attrs.frozen
 class LaunchSpec:
-    """A kernel to start. `argv` holds the word `{connection_file}` where the path goes."""
+    """A kernel to start. `argv` holds the word `{connection_file}` where the path goes.
+
+    config: what its environment was made from. release: called once, when it has ended or could not
+    be started. notes: what was asked for and is not done.
+    """
 
     kernel_type: str
     kernel_name: str
@@ -33,13 +42,19 @@ class LaunchSpec:
     argv: tuple[str, ...]
     environ: Mapping[str, str] = attrs.field(repr=False)
     environment: Environment | None = None
+    config: LaunchedEnvConfig = attrs.field(factory=LaunchedEnvConfig, repr=False)
+    release: Callable[[], object] = attrs.field(default=_keep, repr=False)
+    notes: tuple[str, ...] = ()
 
 
 def python_kernel(
     environment: Environment,
     env_source: str,
     environ: Mapping[str, str] = os.environ,
+    *,
     wanted: Mapping[str, str] = _NOTHING,
+    config: LaunchedEnvConfig | None = None,
+    release: Callable[[], object] = _keep,
 ) -> LaunchSpec:
     """A Python kernel in an environment.
 
@@ -79,6 +94,8 @@ def python_kernel(
         ),
         environ=variables,
         environment=environment,
+        config=config or LaunchedEnvConfig(),
+        release=release,
     )
 
 

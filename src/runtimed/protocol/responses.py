@@ -67,6 +67,8 @@ class KernelLaunched(Wire):
     kernel_type: str
     env_source: str
     launched_config: LaunchedEnvConfig
+    #: What was asked for and is not done, each with the reason.
+    notes: tuple[str, ...] = attrs.field(default=(), converter=strings, metadata=OMIT_EMPTY)
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -76,6 +78,8 @@ class KernelAlreadyRunning(Wire):
     kernel_type: str
     env_source: str
     launched_config: LaunchedEnvConfig
+    #: What was asked for and is not done, each with the reason.
+    notes: tuple[str, ...] = attrs.field(default=(), converter=strings, metadata=OMIT_EMPTY)
 
 
 @attrs.frozen(eq=False, repr=False)

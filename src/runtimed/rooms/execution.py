@@ -44,6 +44,7 @@ class LaunchedKernel:
     kernel_type: str
     env_source: str
     launched_config: LaunchedEnvConfig
+    notes: tuple[str, ...] = ()
 
 
 class RunnerRoom(RoomChanges, CommPeers, InputPeers, Protocol):

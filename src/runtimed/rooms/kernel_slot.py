@@ -9,14 +9,16 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
+import attrs
 import trio
 
+from runtimed.environments.wanted import Choice
 from runtimed.errors import KernelStartFailed, RuntimedError, leaves
 from runtimed.kernels.kernels import Kernels
-from runtimed.protocol.structures import LaunchedEnvConfig
+from runtimed.protocol import progress
 from runtimed.rooms.execution import CellRunner, LaunchedKernel
 
 __all__ = ["KernelSlot"]
@@ -25,19 +27,19 @@ log = logging.getLogger(__name__)
 
 
 class KernelSlot:
-    """Holds at most one kernel. `progress` hears how its environment is built."""
+    """Holds at most one kernel. `report` hears how its environment is built: kind and phase."""
 
     def __init__(
         self,
         notebook_id: str,
         runner: CellRunner,
         kernels: Kernels,
-        progress: Callable[[Any], None],
+        report: Callable[[str, progress.Phase], None],
     ) -> None:
         self._notebook_id = notebook_id
         self._runner = runner
         self._kernels = kernels
-        self._progress = progress
+        self._report = report
         self._launch: _Launch | None = None
 
     @property
@@ -56,12 +58,12 @@ class KernelSlot:
     async def launch(
         self,
         nursery: trio.Nursery,
-        choose: Callable[[], str],
+        choose: Callable[[], Awaitable[Choice]],
         directory: Callable[[], Awaitable[Path]],
     ) -> tuple[LaunchedKernel, bool]:
         """The kernel, launched in the room's nursery if need be; True if it was found running.
 
-        `choose` names the environment and is asked only if there is no kernel.
+        `choose` says which environment, and is asked only if there is no kernel.
         Raises: RuntimedError with the reason.
         """
         launch = self._launch
@@ -70,9 +72,8 @@ class KernelSlot:
             launch = self._launch
         found = launch is not None and launch.launched is not None
         if launch is None:
-            source = choose()
             launch = self._launch = _Launch()
-            nursery.start_soon(self._run, launch, source, directory)
+            nursery.start_soon(self._run, launch, choose, directory)
         await launch.decided.wait()
         if launch.launched is None:
             raise RuntimedError(launch.failure)
@@ -88,20 +89,26 @@ class KernelSlot:
         return launch.launched is not None
 
     async def _run(
-        self, launch: _Launch, env_source: str, directory: Callable[[], Awaitable[Path]]
+        self,
+        launch: _Launch,
+        choose: Callable[[], Awaitable[Choice]],
+        directory: Callable[[], Awaitable[Path]],
     ) -> None:
         """Launch a kernel and serve it until it ends. An error in here ends the kernel alone."""
         kernel = None
         try:
             with launch.scope:
                 self._runner.launch_began()
+                choice = await choose()
                 folder = await directory()
-                kernel = await self._kernels.launch(env_source, folder, self._progress)
+                kind = "conda" if choice.env_source.startswith("conda") else "uv"
+                kernel = await self._kernels.launch(choice, folder, partial(self._report, kind))
                 launch.launched = LaunchedKernel(
                     kernel=kernel,
-                    kernel_type=kernel.spec.kernel_type,
-                    env_source=env_source,
-                    launched_config=LaunchedEnvConfig(launch_id=str(uuid.uuid4())),
+                    kernel_type=choice.kernel_type,
+                    env_source=choice.env_source,
+                    launched_config=attrs.evolve(kernel.spec.config, launch_id=str(uuid.uuid4())),
+                    notes=(*choice.notes, *kernel.spec.notes),
                 )
             if launch.launched is not None:
                 launch.decided.set()

@@ -10,8 +10,8 @@ import logging
 import math
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import orjson
 import trio
@@ -23,19 +23,19 @@ from runtimed.document.notebook import NotebookDocument, Touched
 from runtimed.document.settings_values import Settings
 from runtimed.errors import LocalProtocolError, RoomClosed, RuntimedError, SaveRefused
 from runtimed.kernels.kernels import Kernels
-from runtimed.protocol import broadcasts, pool
+from runtimed.protocol import broadcasts, pool, progress
 from runtimed.protocol.connection import encode_broadcast
 from runtimed.protocol.structures import CommSnapshot
 from runtimed.rooms.assets import MarkdownAssets
 from runtimed.rooms.clone import write_clone
 from runtimed.rooms.config import RoomConfig
 from runtimed.rooms.document_file import DocumentFile, SaveSchedule
-from runtimed.rooms.environment_choice import choose_env_source, declared_dependencies
 from runtimed.rooms.epochs import EpochRequest, Epochs
 from runtimed.rooms.execution import CellRunner, LaunchedKernel
 from runtimed.rooms.file_news import file_changed
 from runtimed.rooms.file_watch import FileWatch
 from runtimed.rooms.formatting import format_cells
+from runtimed.rooms.kernel_choice import KernelChoice
 from runtimed.rooms.kernel_slot import KernelSlot
 from runtimed.rooms.notebook_file import LoadedNotebook
 from runtimed.rooms.notebook_saving import notebook_target
@@ -114,6 +114,7 @@ class Room:
         self.assets = MarkdownAssets(self, blobs, disk)
         self._changed_at = -math.inf
         self.epochs = Epochs(self, config.history)
+        self._kernel_choice = KernelChoice(self, config.notebooks, disk)
         self._slot = KernelSlot(notebook_id, self.runner, kernels, self._env_progress)
 
     def __repr__(self) -> str:
@@ -417,11 +418,16 @@ class Room:
         meanwhile share it.
         Raises: RuntimedError with the reason.
         """
-        snapshot = self.document.metadata_snapshot()
+        return await self._launch(kernel_type, env_source, search_from, explicit=True)
+
+    async def _launch(
+        self, kernel_type: str, env_source: str, search_from: Path | None, *, explicit: bool
+    ) -> tuple[LaunchedKernel, bool]:
+        choice = self._kernel_choice
         return await self._slot.launch(
             self._nursery,
-            lambda: choose_env_source(kernel_type, env_source, snapshot),
-            lambda: self._kernel_directory(search_from),
+            partial(choice.choose, kernel_type, env_source, search_from, explicit=explicit),
+            partial(choice.folder, search_from),
         )
 
     async def stop_kernel(self) -> bool:
@@ -432,34 +438,18 @@ class Room:
         """Start a kernel for the first peer, unless something must be approved first."""
         if self._slot.occupied:
             return
-        if self.trust.needs_approval or declared_dependencies(self.document.metadata_snapshot()):
+        if self.trust.needs_approval:
             return
         self._nursery.start_soon(self._auto_launch)
 
     async def _auto_launch(self) -> None:
-        await self.wait_loaded()
         try:
-            await self.launch()
+            await self._launch("auto", "auto", None, explicit=False)
         except RuntimedError as error:
             log.warning("auto-launch failed notebook=%s error=%s", self.notebook_id, error)
 
-    async def _kernel_directory(self, search_from: Path | None) -> Path:
-        """Where the kernel works; made if it is the folder for untitled notebooks."""
-        for candidate in (self.path, search_from):
-            if candidate is not None:
-                folder = candidate if candidate.is_dir() else candidate.parent
-                if folder.is_dir():
-                    return folder
-        if self.working_dir is not None and self.working_dir.is_dir():
-            return self.working_dir
-        try:
-            await trio.Path(self._config.notebooks).mkdir(parents=True, exist_ok=True)
-        except OSError:
-            return Path("/tmp")
-        return self._config.notebooks
-
-    def _env_progress(self, phase: Any) -> None:
-        self.broadcast(broadcasts.EnvProgress(env_type="uv", phase=phase))
+    def _env_progress(self, kind: str, phase: progress.Phase) -> None:
+        self.broadcast(broadcasts.EnvProgress(env_type=kind, phase=phase))
 
     def info(self) -> pool.RoomInfo:
         """What the list of rooms says of this one. Never waits."""

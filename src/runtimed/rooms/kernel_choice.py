@@ -1,0 +1,112 @@
+"""What kernel a room's notebook asks for, whether it may have it, and where it works.
+
+Gathers the facts; `resolve` decides, and the room's trust consents.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import trio
+
+from runtimed.document.notebook import NotebookDocument
+from runtimed.document.settings_values import Settings
+from runtimed.environments.platforms import conda_platform
+from runtimed.environments.projects.project_file import ProjectFile
+from runtimed.environments.projects.search import find_project_files
+from runtimed.environments.resolution import Situation, resolve
+from runtimed.environments.script_block import CodeCell
+from runtimed.environments.wanted import Choice
+from runtimed.rooms.trust import RoomTrust
+
+__all__ = ["KernelChoice"]
+
+
+class ChoosingRoom(Protocol):
+    """What a choice is made from."""
+
+    document: NotebookDocument
+    path: Path | None
+    working_dir: Path | None
+    trust: RoomTrust
+
+    @property
+    def settings(self) -> Settings: ...
+
+    async def wait_loaded(self) -> None: ...
+
+
+class KernelChoice:
+    """Chooses for one room. `notebooks`: where untitled notebooks work that have no folder."""
+
+    def __init__(self, room: ChoosingRoom, notebooks: Path, disk: trio.CapacityLimiter) -> None:
+        self._room = room
+        self._notebooks = notebooks
+        self._disk = disk
+
+    async def choose(
+        self, kernel_type: str, env_source: str, search_from: Path | None, *, explicit: bool
+    ) -> Choice:
+        """The kernel to launch. `explicit`: somebody asked for it, which is consent to a project.
+
+        search_from: where to look for project files; None means beside the notebook.
+        Raises: RuntimedError that names the remedy; NotTrusted.
+        """
+        room = self._room
+        await room.wait_loaded()
+        await room.trust.refresh()
+        folder = await self.folder(search_from)
+        start = search_from or room.path or room.working_dir
+        projects: tuple[ProjectFile, ...] = ()
+        if start is not None:
+            search = partial(find_project_files, start, home=Path.home())
+            projects = await trio.to_thread.run_sync(search, limiter=self._disk)
+        # No await from here to the check: what is checked is what was chosen.
+        settings = room.settings
+        document = room.document
+        choice = resolve(
+            Situation(
+                snapshot=document.metadata_snapshot(),
+                cells=_code_cells(document),
+                project_files=projects,
+                kernel_type=kernel_type,
+                env_source=env_source,
+                default_runtime=settings.default_runtime,
+                default_python_env=settings.default_python_env,
+                folder=folder,
+                platform=conda_platform(sys.platform, platform.machine()),
+            )
+        )
+        room.trust.check(choice)
+        await room.trust.check_project(choice, explicit=explicit)
+        return choice
+
+    async def folder(self, search_from: Path | None) -> Path:
+        """Where the kernel works; made if it is the folder for untitled notebooks."""
+        return await trio.to_thread.run_sync(self._folder, search_from, limiter=self._disk)
+
+    def _folder(self, search_from: Path | None) -> Path:
+        for candidate in (self._room.path, search_from):
+            if candidate is not None:
+                folder = candidate if candidate.is_dir() else candidate.parent
+                if folder.is_dir():
+                    return folder
+        if self._room.working_dir is not None and self._room.working_dir.is_dir():
+            return self._room.working_dir
+        try:
+            self._notebooks.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            return Path("/tmp")
+        return self._notebooks
+
+
+def _code_cells(document: NotebookDocument) -> list[CodeCell]:
+    return [
+        CodeCell(number, document.source(cell_id))
+        for number, cell_id in enumerate(document.cell_ids(), 1)
+        if document.cell_type(cell_id) == "code"
+    ]
