@@ -99,6 +99,15 @@ def test_a_clone_shares_what_it_can_with_the_template(pooled: Pooled) -> None:
     assert list(pooled.environment.path.glob("lib/python*/site-packages/ipykernel/__pycache__/*"))
 
 
+def test_settings_and_scripts_are_a_clones_own(pooled: Pooled) -> None:
+    for name in (
+        "etc/conda/env_vars.d/moonstone.json",
+        "bin/moonstone",
+        "conda-meta/runtimed-activation.json",
+    ):
+        assert not (pooled.environment.path / name).samefile(pooled.template / name)
+
+
 def test_what_a_kernel_is_told_of_its_environment_names_the_clone(pooled: Pooled) -> None:
     path = pooled.environment.path
     environ = {"CONDA_PREFIX": "/other", "CONDA_PREFIX_1": "/o", "VIRTUAL_ENV": "/v", "PATH": "/b"}

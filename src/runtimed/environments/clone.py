@@ -12,10 +12,10 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
-from runtimed.environments.conda.prefixed import Mode, prefixed_files
+from runtimed.environments.conda.prefixed import prefixed_files
 from runtimed.environments.directories import MARKER
 
 __all__ = ["clone_environment"]
@@ -31,6 +31,8 @@ _NOT_LINKABLE = {
 
 #: Scripts and settings are far smaller; above are binaries and widget bundles.
 _COPIED_UP_TO = 65536
+
+_PACKAGES = frozenset({"site-packages", "dist-packages"})
 
 #: Where a conda environment has scripts and settings. All else in it is packages.
 _CONDA_COPIED = frozenset({"bin", "conda-meta", "etc"})
@@ -50,12 +52,15 @@ def clone_environment(template: Path, clone: Path, checkpoint: Callable[[], None
     prefixed = prefixed_files(template)
     if prefixed is not None and (template.parent, len(names[0])) != (clone.parent, len(names[1])):
         raise ValueError(f"{clone} can't be a copy of the conda environment {template}")
-    edited = _edited(template, prefixed or {})
+    edited = {f"{template}/{path}": mode for path, mode in (prefixed or {}).items()}
     below: list[tuple[str, str, bool]] = [(str(template), str(clone), False)]
     while below:
         source, target, installed = below.pop()
         checkpoint()
         cache = source.endswith("__pycache__")
+        packages_in = _PACKAGES
+        if prefixed is not None and source == str(template):
+            packages_in = frozenset(os.listdir(source)) - _CONDA_COPIED  # noqa: PTH208
         with os.scandir(source) as entries:
             for entry in entries:
                 there = f"{target}/{entry.name}"
@@ -63,11 +68,7 @@ def clone_environment(template: Path, clone: Path, checkpoint: Callable[[], None
                     os.symlink(os.readlink(entry.path), there)  # noqa: PTH115, PTH211
                 elif entry.is_dir():
                     os.mkdir(there)  # noqa: PTH102
-                    packages = (
-                        installed
-                        or entry.name in ("site-packages", "dist-packages")
-                        or (prefixed is not None and entry.name not in _CONDA_COPIED)
-                    )
+                    packages = installed or entry.name in packages_in
                     below.append((entry.path, there, packages))
                 elif entry.path in edited:
                     _rewrite(entry.path, there, names)
@@ -80,10 +81,6 @@ def clone_environment(template: Path, clone: Path, checkpoint: Callable[[], None
                     _link(entry.path, there)
                 elif not entry.name.startswith(MARKER):
                     _copy(entry, there, names)
-
-
-def _edited(template: Path, prefixed: Mapping[str, Mode]) -> dict[str, Mode]:
-    return {f"{template}/{path}": mode for path, mode in prefixed.items()}
 
 
 def _link(source: str, target: str) -> None:
