@@ -104,9 +104,7 @@ def write_connection_file(
     else:
         prefix, ports = str(sockets / kernel_id[:8]), ()
     numbers = ports or range(1, len(CHANNELS) + 1)
-    content: dict[str, Any] = {
-        f"{name}_port": n for name, n in zip(CHANNELS, numbers, strict=True)
-    }
+    content: dict[str, Any] = {f"{name}_port": n for name, n in zip(CHANNELS, numbers, strict=True)}
     content |= {
         "transport": transport,
         "ip": prefix,
@@ -130,7 +128,7 @@ def _free_ports() -> tuple[str, tuple[int, ...]]:
     """
     ip = "127.0.0.1"
     if sys.platform == "linux":
-        ip = f"127.{64 + secrets.randbelow(128)}.{secrets.randbelow(256)}.{secrets.randbelow(254) + 1}"
+        ip = ".".join(["127", *(str(1 + secrets.randbelow(254)) for _ in range(3))])
     with ExitStack() as held:
         ports = []
         for _ in CHANNELS:
