@@ -558,6 +558,23 @@ async def test_no_tainted_document_is_on_disk_before_its_record(
         assert room._file.path.read_bytes() != before
 
 
+async def test_a_document_that_was_tainted_when_it_was_saved_is_known_to_be(
+    path: Path, tmp_path: Path, mock_clock: MockClock
+) -> None:
+    path.write_bytes(asking_for("evil"))
+    async with open_loopback(tmp_path) as daemon:
+        peer = await open_file(daemon, path, autosave=False)
+        await pass_time(mock_clock, daemon, SEEN)
+        trust = room_of(daemon, path).trust
+        async with trust.recorded():  # its document is on its way to the disk
+            await remove_packages(peer, "evil")
+            assert (await trust_of(peer)).status == "no_dependencies"
+        assert record_of(daemon, path) == {"tainted": True}
+        async with trust.recorded():
+            pass
+        assert record_of(daemon, path) == {"tainted": False}
+
+
 async def test_a_taint_outlives_a_document_that_begins_anew(path: Path, tmp_path: Path) -> None:
     from runtimed.document.actors import daemon_actor
     from runtimed.document.fresh_copy import fresh_copy

@@ -43,6 +43,7 @@ log = logging.getLogger(__name__)
 class TrustRoom(Protocol):
     """What trust needs of its room."""
 
+    notebook_id: str
     document: NotebookDocument
     path: Path | None
     loading: bool
@@ -98,7 +99,7 @@ class RoomTrust:
         after = self.content
         if after != before and not self._vouched(_content(state), signature_of(state.snapshot)):
             if not self._tainted:
-                log.warning("not trusted: its file was changed notebook=%s", self._room.path)
+                log.warning("not trusted: its file was changed notebook=%s", self._room.notebook_id)
             self._tainted = True
         self._settle()
 
@@ -209,7 +210,7 @@ class RoomTrust:
         self._tainted = False
         if not content.is_bare:
             self._write_signature(content)
-            log.info("approved notebook=%s content=%s", self._room.path, content.describe())
+            log.info("approved notebook=%s content=%r", self._room.notebook_id, content.describe())
         return self.standing
 
     def lacks_signature(self, state: NotebookState) -> bool:
@@ -289,7 +290,7 @@ class RoomTrust:
     def _complain(self, trouble: str) -> None:
         if trouble != self._trouble:
             self._trouble = trouble
-            log.warning("%s", trouble)
+            log.warning("%s notebook=%s", trouble, self._room.notebook_id)
 
     async def _in_thread(self, function: Any, *arguments: Any) -> Any:
         return await trio.to_thread.run_sync(partial(function, *arguments), limiter=self._disk)
