@@ -24,7 +24,6 @@ from runtimed.errors import KernelDied, RuntimedError
 from runtimed.kernels.kernel import Hear
 from runtimed.messages.wire import Message
 from runtimed.protocol import pool
-from runtimed.protocol.structures import LaunchedEnvConfig
 from runtimed.rooms.room import RoomConfig
 from runtimed.rooms.rooms import Rooms
 from runtimed.settings.store import SettingsStore
@@ -44,9 +43,7 @@ class FakeKernel:
     def __init__(self, number: int) -> None:
         self.kernel_id = f"kernel-{number}"
         self.pid = 4_000_000 + number  # no process has such an id
-        self.spec = SimpleNamespace(
-            kernel_type="python", environment=None, config=LaunchedEnvConfig(), notes=()
-        )
+        self.spec = SimpleNamespace(kernel_type="python", environment=None, notes=())
         self.language_info = {"name": "python"}
         self.running = True
         self.stop_requested = False

@@ -26,6 +26,7 @@ class Config:
     paths: Paths
     notebooks: Path
     envs: Path
+    cached_envs: Path
     blobs: Path
     uv_pool_size: int = 3
     conda_pool_size: int = 3

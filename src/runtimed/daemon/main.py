@@ -89,8 +89,9 @@ def run(
     """Run in the foreground until SIGTERM, SIGINT or a shutdown request."""
     from runtimed.daemon.config import Config, prepare_directories
     from runtimed.daemon.log import set_up_logging
+    from runtimed.environments.cache_folders import default_cache_folder
     from runtimed.kernels.launch import notebooks_directory
-    from runtimed.paths import default_paths, paths_for_socket
+    from runtimed.paths import cache_root, default_paths, paths_for_socket
 
     try:
         paths = paths_for_socket(socket) if socket is not None else default_paths()
@@ -98,6 +99,7 @@ def run(
             paths=paths,
             notebooks=notebooks_directory(os.environ, paths.workspace),
             envs=(cache_dir or paths.envs).absolute(),
+            cached_envs=default_cache_folder(cache_root()).absolute(),
             blobs=(blob_store_dir or paths.blobs).absolute(),
             uv_pool_size=uv_pool_size,
             conda_pool_size=conda_pool_size,

@@ -189,6 +189,10 @@ async def _get_queue_state(room: Room, peer: Peer, request: requests.GetQueueSta
     )
 
 
+async def _sync_environment(room: Room, peer: Peer, request: requests.SyncEnvironment) -> Any:
+    return await room.environment.install()
+
+
 async def _send_comm(room: Room, peer: Peer, request: requests.SendComm) -> Any:
     if room.runner.kernel is None:
         return responses.NoKernel()
@@ -288,6 +292,7 @@ async def _get_raw_metadata(room: Room, peer: Peer, request: requests.GetRawMeta
 
 async def _set_raw_metadata(room: Room, peer: Peer, request: requests.SetRawMetadata) -> Any:
     room.document.set_raw_metadata(request.key, request.value)
+    room.environment.look()
     room.document_changed()
     return responses.MetadataSet()
 
@@ -310,6 +315,7 @@ async def _set_metadata_snapshot(
     except ValueError as error:
         raise RuntimedError(f"Failed to parse metadata snapshot: {error}") from error
     room.document.set_metadata_snapshot(snapshot)
+    room.environment.look()
     room.document_changed()
     return responses.MetadataSet()
 
@@ -373,6 +379,7 @@ _HANDLERS: dict[type, Callable[[Room, Peer, Any], Awaitable[Any]]] = {
     requests.GetKernelInfo: _get_kernel_info,
     requests.GetQueueState: _get_queue_state,
     requests.SendComm: _send_comm,
+    requests.SyncEnvironment: _sync_environment,
     requests.SetStdin: _set_stdin,
     requests.AnswerInput: _answer_input,
     requests.Complete: _complete,

@@ -9,14 +9,18 @@ import trio
 
 from runtimed.daemon.config import Config
 from runtimed.document.settings_values import Settings
+from runtimed.environments.cache import EnvironmentCache, Maker
 from runtimed.environments.conda.builder import CondaBuilder
+from runtimed.environments.conda.cached import CondaPackagesMaker
 from runtimed.environments.conda.channels import ChannelMap
 from runtimed.environments.environment import Kind
 from runtimed.environments.pool import Pool
 from runtimed.environments.uv_builder import UvBuilder
+from runtimed.environments.uv_packages import NO_PACKAGES, UvPackagesMaker
+from runtimed.environments.wanted import CondaPackages, UvPackages
 from runtimed.settings.store import SettingsStore
 
-__all__ = ["channel_map", "make_pools", "run_pools"]
+__all__ = ["channel_map", "make_cache", "make_pools", "run_pools"]
 
 
 def make_pools(config: Config, settings: SettingsStore) -> dict[Kind, Pool]:
@@ -26,6 +30,15 @@ def make_pools(config: Config, settings: SettingsStore) -> dict[Kind, Pool]:
         "uv": Pool("uv", config.envs, config.uv_pool_size, UvBuilder(config.envs)),
         "conda": Pool("conda", config.envs, config.conda_pool_size, conda, dormant=True),
     }
+
+
+def make_cache(config: Config, settings: SettingsStore) -> EnvironmentCache:
+    """The cache of environments for what notebooks list."""
+    makers: dict[type, Maker] = {
+        UvPackages: UvPackagesMaker(),
+        CondaPackages: CondaPackagesMaker(channels=lambda: channel_map(settings.current)),
+    }
+    return EnvironmentCache(config.cached_envs, makers, keep_ready=(NO_PACKAGES,))
 
 
 def channel_map(settings: Settings) -> ChannelMap:

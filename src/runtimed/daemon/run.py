@@ -21,9 +21,10 @@ from runtimed.blobs.store import BlobStore
 from runtimed.daemon.config import Config, prepare_directories
 from runtimed.daemon.greeting import Greeting
 from runtimed.daemon.pool_channel import PoolService
-from runtimed.daemon.pooling import make_pools, run_pools
+from runtimed.daemon.pooling import make_cache, make_pools, run_pools
 from runtimed.daemon.server import ConnectionHandler, listening_socket, serve_unix
 from runtimed.daemon.singleton import DaemonInfo, hold_lock, now_text, write_info
+from runtimed.environments.own_copies import OwnCopies
 from runtimed.environments.trust.files import TrustFiles
 from runtimed.kernels.kernels import Kernels
 from runtimed.kernels.preparation import Preparation
@@ -58,10 +59,12 @@ async def run(
         store = BlobStore(config.blobs)
         settings = SettingsStore(paths.settings, settings_folder())
         pools = make_pools(config, settings)
+        cache = make_cache(config, settings)
+        copies = OwnCopies(cache)
         kernels = Kernels(
             connections=paths.connections,
             registry=KernelRegistry(paths.kernel_registry),
-            prepare=Preparation(pools).prepare,
+            preparation=Preparation(pools, cache, copies),
             pool=pools["uv"],
             warm_target=config.warm_kernels,
         )
@@ -82,6 +85,8 @@ async def run(
             _serving(store.run),
             _serving(blob_server.run) as blob_port,
             _serving(partial(run_pools, pools, settings)),
+            _serving(cache.run),
+            _serving(copies.run),
             _serving(kernels.run),
             _serving(rooms.run),
             _collecting(config, store, rooms),

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import trio
@@ -22,6 +21,7 @@ from runtimed.errors import KernelStartFailed, leaves
 from runtimed.kernels.connection import clear_directory, socket_directory, write_connection_file
 from runtimed.kernels.kernel import Kernel
 from runtimed.kernels.launch import LaunchSpec
+from runtimed.kernels.preparation import Preparation
 from runtimed.kernels.registry import KernelRegistry, record_process
 
 __all__ = ["Kernels"]
@@ -43,9 +43,6 @@ _ADOPTION = 10.0
 _WARM = Pooled("uv")
 _WARM_CHOICE = Choice("python", "uv:prewarmed", _WARM)
 
-#: Makes what a choice names, and says how to start a kernel in it. The folder is the kernel's.
-Prepare = Callable[[Choice, Path, Report], Awaitable[LaunchSpec]]
-
 
 class Kernels:
     """Launches kernels, keeps `warm_target` of them running in stock, ends them all at the end."""
@@ -55,13 +52,13 @@ class Kernels:
         *,
         connections: Path,
         registry: KernelRegistry,
-        prepare: Prepare,
+        preparation: Preparation,
         pool: Pool,
         warm_target: int,
     ) -> None:
         self._connections = connections
         self._registry = registry
-        self._prepare = prepare
+        self._preparation = preparation
         self._pool = pool
         self.warm_target = warm_target
         self._running: set[Kernel] = set()
@@ -111,7 +108,7 @@ class Kernels:
             self._wake.set()
             if await self._adopt(kernel, working_directory):
                 return kernel
-        spec = await self._prepare(choice, working_directory, progress)
+        spec = await self._preparation.prepare(choice, working_directory, progress)
         return await self._start(spec, working_directory)
 
     async def _adopt(self, kernel: Kernel, working_directory: Path) -> bool:
@@ -212,7 +209,7 @@ class Kernels:
 
     async def _warm_one(self) -> None:
         try:
-            spec = await self._prepare(_WARM_CHOICE, Path("/"), _ignore)
+            spec = await self._preparation.prepare(_WARM_CHOICE, Path("/"), _ignore)
             assert spec.environment is not None
             kernel = await self._start(spec, spec.environment.path)
             if kernel.running:

@@ -17,9 +17,8 @@ from runtimed.environments.conda.activation import (
     prefix_variables,
 )
 from runtimed.environments.environment import Environment
-from runtimed.protocol.structures import LaunchedEnvConfig
 
-__all__ = ["LaunchSpec", "python_kernel"]
+__all__ = ["LaunchSpec", "project_kernel", "python_kernel"]
 
 _NOTHING: Mapping[str, str] = {}
 
@@ -32,8 +31,8 @@ def _keep() -> None:
 class LaunchSpec:
     """A kernel to start. `argv` holds the word `{connection_file}` where the path goes.
 
-    config: what its environment was made from. release: called once, when it has ended or could not
-    be started. notes: what was asked for and is not done.
+    release: called once, when it has ended or could not be started. notes: what was asked for and
+    is not done.
     """
 
     kernel_type: str
@@ -42,7 +41,6 @@ class LaunchSpec:
     argv: tuple[str, ...]
     environ: Mapping[str, str] = attrs.field(repr=False)
     environment: Environment | None = None
-    config: LaunchedEnvConfig = attrs.field(factory=LaunchedEnvConfig, repr=False)
     release: Callable[[], object] = attrs.field(default=_keep, repr=False)
     notes: tuple[str, ...] = ()
 
@@ -53,7 +51,6 @@ def python_kernel(
     environ: Mapping[str, str] = os.environ,
     *,
     wanted: Mapping[str, str] = _NOTHING,
-    config: LaunchedEnvConfig | None = None,
     release: Callable[[], object] = _keep,
 ) -> LaunchSpec:
     """A Python kernel in an environment.
@@ -94,9 +91,30 @@ def python_kernel(
         ),
         environ=variables,
         environment=environment,
-        config=config or LaunchedEnvConfig(),
         release=release,
     )
+
+
+def project_kernel(
+    environment: Environment,
+    env_source: str,
+    packages: Path | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> LaunchSpec:
+    """A Python kernel in a project's own environment.
+
+    packages: where the kernel's own packages are, if the project does not have them. They come last
+    on the path: what the project has itself is what its code imports.
+    """
+    spec = python_kernel(environment, env_source, environ)
+    if packages is None:
+        return spec
+    start = (
+        f"import sys; sys.path.append({str(packages)!r}); import runpy; "
+        "runpy.run_module('ipykernel_launcher', run_name='__main__', alter_sys=True)"
+    )
+    argv = (spec.argv[0], "-Xfrozen_modules=off", "-c", start, "-f", "{connection_file}")
+    return attrs.evolve(spec, argv=argv)
 
 
 def _inherited(name: str) -> bool:

@@ -9,12 +9,24 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
+import attrs
+
 from runtimed.environments.builder import Report
+from runtimed.environments.cache import EnvironmentCache
 from runtimed.environments.environment import Kind
+from runtimed.environments.own_copies import OwnCopies
 from runtimed.environments.pool import Pool
-from runtimed.environments.wanted import Choice, Pooled
+from runtimed.environments.uv_project import prepare_project
+from runtimed.environments.wanted import (
+    Choice,
+    CondaPackages,
+    Packages,
+    Pooled,
+    UvPackages,
+    UvProject,
+)
 from runtimed.errors import EnvironmentBuildFailed
-from runtimed.kernels.launch import LaunchSpec, python_kernel
+from runtimed.kernels.launch import LaunchSpec, project_kernel, python_kernel
 
 __all__ = ["Preparation"]
 
@@ -22,14 +34,18 @@ __all__ = ["Preparation"]
 class Preparation:
     """Prepares what kernels run in."""
 
-    def __init__(self, pools: Mapping[Kind, Pool]) -> None:
+    def __init__(
+        self, pools: Mapping[Kind, Pool], cache: EnvironmentCache, copies: OwnCopies
+    ) -> None:
         self._pools = pools
+        self._cache = cache
+        self._copies = copies
 
     async def prepare(self, choice: Choice, folder: Path, report: Report) -> LaunchSpec:
         """Make what was chosen ready. The caller starts a kernel with it, or releases it.
 
         folder: where the kernel will work.
-        Raises: EnvironmentBuildFailed, KernelStartFailed.
+        Raises: EnvironmentBuildFailed and other RuntimedErrors that name the remedy.
         """
         wanted = choice.wanted
         if isinstance(wanted, Pooled):
@@ -37,4 +53,22 @@ class Preparation:
             environment = await pool.take(report)
             release = partial(pool.discard, environment)
             return python_kernel(environment, choice.env_source, release=release)
+        if isinstance(wanted, (UvPackages, CondaPackages)):
+            return await self._cached(choice, wanted, report)
+        if isinstance(wanted, UvProject):
+            return await self._project(choice, wanted, report)
         raise EnvironmentBuildFailed(f"{choice.env_source} is not available in this version")
+
+    async def _cached(self, choice: Choice, wanted: Packages, report: Report) -> LaunchSpec:
+        own = await self._copies.take(wanted, report)
+        variables = wanted.variables if isinstance(wanted, CondaPackages) else {}
+        return python_kernel(
+            own.environment, choice.env_source, wanted=variables, release=own.release
+        )
+
+    async def _project(self, choice: Choice, wanted: UvProject, report: Report) -> LaunchSpec:
+        prepared = await prepare_project(wanted, self._cache, report)
+        spec = project_kernel(prepared.environment, choice.env_source, prepared.packages)
+        if prepared.lease is None:
+            return spec
+        return attrs.evolve(spec, release=prepared.lease.release)

@@ -36,9 +36,12 @@ log = logging.getLogger(__name__)
 _GETTING_READY = 0.15
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class LaunchedKernel:
-    """The kernel of a room and what its peers are told about it."""
+    """The kernel of a room and what its peers are told about it.
+
+    `launched_config` grows with what is installed while the kernel runs.
+    """
 
     kernel: Kernel
     kernel_type: str

@@ -5,9 +5,6 @@ Gathers the facts; `resolve` decides, and the room's trust consents.
 
 from __future__ import annotations
 
-import platform
-import sys
-from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -15,11 +12,9 @@ import trio
 
 from runtimed.document.notebook import NotebookDocument
 from runtimed.document.settings_values import Settings
-from runtimed.environments.platforms import conda_platform
 from runtimed.environments.projects.project_file import ProjectFile
-from runtimed.environments.projects.search import find_project_files
 from runtimed.environments.resolution import Situation, resolve
-from runtimed.environments.script_block import CodeCell
+from runtimed.environments.situation import code_cells, project_files_above, this_platform
 from runtimed.environments.wanted import Choice
 from runtimed.rooms.trust import RoomTrust
 
@@ -63,22 +58,22 @@ class KernelChoice:
         start = search_from or room.path or room.working_dir
         projects: tuple[ProjectFile, ...] = ()
         if start is not None:
-            search = partial(find_project_files, start, home=Path.home())
-            projects = await trio.to_thread.run_sync(search, limiter=self._disk)
+            projects = await trio.to_thread.run_sync(project_files_above, start, limiter=self._disk)
         # No await from here to the check: what is checked is what was chosen.
         settings = room.settings
         document = room.document
+        ids = document.cell_ids()
         choice = resolve(
             Situation(
                 snapshot=document.metadata_snapshot(),
-                cells=_code_cells(document),
+                cells=code_cells((document.cell_type(id_), document.source(id_)) for id_ in ids),
                 project_files=projects,
                 kernel_type=kernel_type,
                 env_source=env_source,
                 default_runtime=settings.default_runtime,
                 default_python_env=settings.default_python_env,
                 folder=folder,
-                platform=conda_platform(sys.platform, platform.machine()),
+                platform=this_platform(),
             )
         )
         room.trust.check(choice)
@@ -102,11 +97,3 @@ class KernelChoice:
         except OSError:
             return Path("/tmp")
         return self._notebooks
-
-
-def _code_cells(document: NotebookDocument) -> list[CodeCell]:
-    return [
-        CodeCell(number, document.source(cell_id))
-        for number, cell_id in enumerate(document.cell_ids(), 1)
-        if document.cell_type(cell_id) == "code"
-    ]

@@ -15,10 +15,13 @@ from pathlib import Path
 import attrs
 import trio
 
-from runtimed.environments.wanted import Choice
+from runtimed.environments.drift import tracked
+from runtimed.environments.wanted import Choice, CondaPackages, UvPackages
 from runtimed.errors import KernelStartFailed, RuntimedError, leaves
+from runtimed.kernels.kernel import Kernel
 from runtimed.kernels.kernels import Kernels
 from runtimed.protocol import progress
+from runtimed.protocol.structures import LaunchedEnvConfig
 from runtimed.rooms.execution import CellRunner, LaunchedKernel
 
 __all__ = ["KernelSlot"]
@@ -107,7 +110,7 @@ class KernelSlot:
                     kernel=kernel,
                     kernel_type=choice.kernel_type,
                     env_source=choice.env_source,
-                    launched_config=attrs.evolve(kernel.spec.config, launch_id=str(uuid.uuid4())),
+                    launched_config=_launched_config(choice, kernel),
                     notes=(*choice.notes, *kernel.spec.notes),
                 )
             if launch.launched is not None:
@@ -149,6 +152,16 @@ class _Launch:
         self.scope.cancel()
         if self.launched is not None:
             self.launched.kernel.stop()
+
+
+def _launched_config(choice: Choice, kernel: Kernel) -> LaunchedEnvConfig:
+    config = tracked(choice)
+    environment = kernel.spec.environment
+    if environment is not None and isinstance(choice.wanted, (UvPackages, CondaPackages)):
+        config = attrs.evolve(
+            config, venv_path=str(environment.path), python_path=str(environment.python)
+        )
+    return attrs.evolve(config, launch_id=str(uuid.uuid4()))
 
 
 def _reason(error: BaseException) -> str:

@@ -30,6 +30,7 @@ from runtimed.rooms.assets import MarkdownAssets
 from runtimed.rooms.clone import write_clone
 from runtimed.rooms.config import RoomConfig
 from runtimed.rooms.document_file import DocumentFile, SaveSchedule
+from runtimed.rooms.environment_sync import EnvironmentSync
 from runtimed.rooms.epochs import EpochRequest, Epochs
 from runtimed.rooms.execution import CellRunner, LaunchedKernel
 from runtimed.rooms.file_news import file_changed
@@ -115,6 +116,7 @@ class Room:
         self._changed_at = -math.inf
         self.epochs = Epochs(self, config.history)
         self._kernel_choice = KernelChoice(self, config.notebooks, disk)
+        self.environment = EnvironmentSync(self)
         self._slot = KernelSlot(notebook_id, self.runner, kernels, self._env_progress)
 
     def __repr__(self) -> str:
@@ -152,6 +154,7 @@ class Room:
             peer.owe_answer()
             self._changed(self.peers - {peer})
             self.assets.look_at(touched.cells)
+            self.environment.touched(touched)
         else:
             peer.mark_behind()
 
@@ -497,6 +500,7 @@ class Room:
                 self._nursery.start_soon(self.epochs.run)
                 self._nursery.start_soon(self.presence.run)
                 self._nursery.start_soon(self.assets.run)
+                self._nursery.start_soon(self.environment.run)
                 self._nursery.start_soon(self._load_and_follow, loaded)
                 task_status.started(self)
                 await self._wait_unused_or_closed()
