@@ -1,7 +1,8 @@
 """Advisory file locks between processes, and between tasks of one process.
 
-flock(2): held through an open file, so gone when its process is, however that ended. The lock
-files stay behind on purpose; unlinking one would let two holders in.
+flock(2): held through an open file, so gone when its process is, however that ended. Only who holds
+a lock alone may unlink its file: a lock on a file that is no longer there counts for nothing, and
+whoever gets one tries again.
 """
 
 from __future__ import annotations
@@ -33,13 +34,26 @@ async def hold_lock(path: Path, *, shared: bool = False) -> AsyncIterator[None]:
 @contextmanager
 def try_lock(path: Path, *, shared: bool = False) -> Iterator[bool]:
     """Take the lock if that is possible now; the value says whether it was."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(descriptor)
+            try:
+                fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+            except BlockingIOError:
+                held = False
+            else:
+                held = _still_there(descriptor, path)
+                if not held:  # unlinked since it was opened: the next one has made another file
+                    continue
+            yield held
+            return
+        finally:
+            os.close(descriptor)
+
+
+def _still_there(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
