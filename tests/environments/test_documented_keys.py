@@ -6,13 +6,19 @@ import re
 from pathlib import Path
 
 import pytest
-from documented import environment_yml_rows, notebook_rows, pixi_rows, pyproject_rows
+from documented import deno_rows, environment_yml_rows, notebook_rows, pixi_rows, pyproject_rows
 from documented.common import CHECKS, choice, uv
 
 from runtimed.environments.projects.project_file import FILE_NAMES, ProjectFile
 from runtimed.errors import ProjectFileInvalid
 
-MODULES = (environment_yml_rows, notebook_rows, pixi_rows, pyproject_rows)  # they fill CHECKS
+MODULES = (
+    deno_rows,
+    environment_yml_rows,
+    notebook_rows,
+    pixi_rows,
+    pyproject_rows,
+)  # they fill CHECKS
 
 PAGE = Path(__file__).parents[2] / "docs" / "environments.md"
 

@@ -25,6 +25,7 @@ import zmq
 
 from runtimed.errors import KernelDied, KernelStartFailed, RemoteProtocolError
 from runtimed.kernels.connection import ConnectionFile
+from runtimed.kernels.late_idle import LateIdle
 from runtimed.kernels.launch import LaunchSpec
 from runtimed.kernels.zmq_stream import ZmqStream
 from runtimed.messages.wire import Message, WireFormat
@@ -96,6 +97,7 @@ class Kernel:
         self._ended = trio.Event()
         self._exit_text: str | None = None
         self._hear: Hear | None = None
+        self._late = LateIdle(spec.quiet, self._tell) if spec.quiet > 0 else None
 
     def __repr__(self) -> str:
         state = self._exit_text or ("running" if self.pid else "not started")
@@ -200,7 +202,12 @@ class Kernel:
         return await self.request("execute_request", content)
 
     def interrupt(self) -> None:
-        """Send SIGINT to the process and its children, as Ctrl-C in a terminal would."""
+        """Stop what runs: by SIGINT to the process and its children, as Ctrl-C in a terminal would,
+        or by a message if that would end the kernel."""
+        if self.spec.interrupt == "message":
+            if self.running:
+                self._send(self._control, "interrupt_request", {})
+            return
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGINT)
 
@@ -257,6 +264,7 @@ class Kernel:
             ):
                 self._shell = shell
                 self._stdin = stdin
+                self._control = control
                 process = await self._open_process()
                 try:
                     on_process(process.pid)
@@ -268,6 +276,8 @@ class Kernel:
                         channels.start_soon(self._read, "control", control)
                         channels.start_soon(self._read_stdin, stdin, iopub)
                         channels.start_soon(self._end_when_asked, process, control)
+                        if self._late is not None:
+                            channels.start_soon(self._late.run)
                         failure = await self._start(process)
                         if failure is None:
                             self.started = True
@@ -344,7 +354,9 @@ class Kernel:
             self.language_info = info.get("language_info") or {}
             with trio.move_on_after(_NUDGE):
                 await self._iopub_seen.wait()
-                return
+                break
+        if self.spec.first:
+            await self.run_silently(self.spec.first)
 
     async def _read(self, channel: str, stream: ZmqStream) -> None:
         while True:
@@ -371,8 +383,14 @@ class Kernel:
             elif (reply := self._replies.get(message.parent_id)) is not None:
                 reply.put(message)
                 continue
-            if self._hear is not None:
+            if self._late is not None:
+                self._late.hear(channel, message)
+            elif self._hear is not None:
                 self._hear(channel, message)
+
+    def _tell(self, channel: str, message: Message) -> None:
+        if self._hear is not None:
+            self._hear(channel, message)
 
     async def _last_words(self, iopub: ZmqStream) -> None:
         """Wait until what the process sent before it exited has been delivered."""

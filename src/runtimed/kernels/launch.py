@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Literal
 
 import attrs
 
@@ -17,6 +18,7 @@ from runtimed.environments.conda.activation import (
     prefix_variables,
 )
 from runtimed.environments.environment import Environment
+from runtimed.kernels.connection import Transport
 
 __all__ = ["LaunchSpec", "project_kernel", "python_kernel"]
 
@@ -32,7 +34,10 @@ class LaunchSpec:
     """A kernel to start. `argv` holds the word `{connection_file}` where the path goes.
 
     release: called once, when it has ended or could not be started. notes: what was asked for and
-    is not done.
+    is not done. transport: over which the kernel can talk. interrupt: how it is interrupted, by
+    SIGINT or by a message. quiet: seconds of silence after which what a cell printed has arrived,
+    for a kernel that says too early that it is done. first: code to run before anything else,
+    silently.
     """
 
     kernel_type: str
@@ -43,6 +48,10 @@ class LaunchSpec:
     environment: Environment | None = None
     release: Callable[[], object] = attrs.field(default=_keep, repr=False)
     notes: tuple[str, ...] = ()
+    transport: Transport = "ipc"
+    interrupt: Literal["signal", "message"] = "signal"
+    quiet: float = 0.0
+    first: str = ""
 
 
 def python_kernel(

@@ -9,7 +9,7 @@ import attrs
 
 from runtimed.environments.projects.project_file import FileText
 
-__all__ = ["DenoConfig", "parse_deno_config"]
+__all__ = ["DenoConfig", "parse_deno_config", "plain_json"]
 
 _STRING_OR_COMMENT = re.compile(r'"(?:[^"\\\n]|\\.)*"|//[^\n]*|/\*.*?(?:\*/|\Z)', re.DOTALL)
 _STRING_OR_COMMA = re.compile(r'"(?:[^"\\\n]|\\.)*"|,(?=\s*[\]}])', re.DOTALL)
@@ -31,7 +31,7 @@ def parse_deno_config(file: FileText) -> DenoConfig:
     Raises: ProjectFileInvalid, naming the line.
     """
     try:
-        content = json.loads(_plain_json(file.text))
+        content = json.loads(plain_json(file.text))
     except json.JSONDecodeError as error:
         raise file.refused(error.msg, line=error.lineno) from None
     except (RecursionError, ValueError) as error:
@@ -47,7 +47,7 @@ def parse_deno_config(file: FileText) -> DenoConfig:
     )
 
 
-def _plain_json(text: str) -> str:
+def plain_json(text: str) -> str:
     """The same text with comments and closing commas blanked; lines stay where they are."""
 
     def blank(match: re.Match[str]) -> str:
