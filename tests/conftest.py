@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import trio
 
 from conda_channel import CondaChannel, make_channel
 from daemon_home import DaemonHome
+from runtimed.environments.deno import DenoTool
 
 if TYPE_CHECKING:
     from runtimed import Session
@@ -165,3 +167,15 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[..., Path]]:
     finally:
         for place in mounted:
             subprocess.run(["umount", "-l", place], check=False)
+
+
+@pytest.fixture(scope="session")
+def deno(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The real deno, found or fetched once for all tests; uv's cache keeps the download."""
+    program = DenoTool(tmp_path_factory.mktemp("tools"))
+
+    async def find() -> Path:
+        with trio.fail_after(600):
+            return await program.get(lambda phase: None)
+
+    return trio.run(find)

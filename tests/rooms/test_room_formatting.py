@@ -129,21 +129,31 @@ async def test_a_formatter_that_fails_keeps_nobody_from_saving(
             assert await save(peer, tmp_path / "n.ipynb") == ["a  = 1"]
 
 
-async def test_deno_formats_the_cells_of_its_notebooks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_the_real_deno_formats_typescript_cells_in_the_style_of_their_folder(
+    deno: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    program = (
-        "import sys\n"
-        "assert sys.argv[1:] == ['fmt', '--ext=ts', '-']\n"
-        "text = sys.stdin.read()\n"
-        "if 'bad' in text: sys.exit(1)\n"
-        "print(text.replace('  ', ' ') + ';')\n"
-    )
-    install(tmp_path / "bin", "deno", program, monkeypatch)
+    monkeypatch.setenv("PATH", f"{deno.parent}:/usr/bin:/bin")
+    (tmp_path / "deno.json").write_text(json.dumps({"fmt": {"singleQuote": True}}))
+    cells = ["const x:number  = await   f( 'a' )", "let a = ;", "// only a comment", "%no deno"]
+    path = tmp_path / "n.ipynb"
     async with open_loopback(tmp_path) as daemon:
-        peer = await notebook_with(daemon, ["let x  = 1", "bad  code"], "deno")
+        peer = await notebook_with(daemon, cells, "deno")
         with trio.fail_after(30):
-            assert await save(peer, tmp_path / "n.ipynb") == ["let x = 1;", "bad  code"]
+            await save(peer, path, False)
+            opened = daemon.connect()
+            await opened.open(handshake.OpenNotebook(str(path)))
+            expected = ["const x: number = await f('a');", *cells[1:]]
+            assert await save(opened, path) == expected
+
+
+async def test_an_old_deno_formats_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path / "bin", "deno", "print('deno 1.46.3')", monkeypatch)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    async with open_loopback(tmp_path) as daemon:
+        peer = await notebook_with(daemon, ["let x  = 1"], "deno")
+        with trio.fail_after(30):
+            assert await save(peer, tmp_path / "n.ipynb") == ["let x  = 1"]
 
 
 async def test_other_languages_are_left_alone(tmp_path: Path) -> None:

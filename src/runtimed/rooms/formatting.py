@@ -23,6 +23,7 @@ from runtimed.document.formatting import (
 )
 from runtimed.document.notebook import NotebookDocument
 from runtimed.document.runtime import notebook_runtime
+from runtimed.environments.deno import DenoTool
 
 __all__ = ["format_cells"]
 
@@ -59,17 +60,17 @@ async def format_cells(room: FormattedRoom, folder: Path | None) -> int:
     if runtime is None or not sources:
         return 0
     name, run = _FORMATTERS[runtime]
-    program = _find(name)
-    if program is None:
-        return 0
     formatted: dict[str, str] = {}
     with trio.move_on_after(_TIME) as patience:
+        program = await _find(name)
+        if program is None:
+            return 0
         try:
             await run(program, folder, sources, formatted)
         except (OSError, ValueError) as error:
             log.warning("formatter failed program=%s error=%s", program, error)
     if patience.cancelled_caught:
-        log.warning("formatter too slow program=%s cells=%d", program, len(sources))
+        log.warning("formatter too slow name=%s cells=%d", name, len(sources))
     document = room.document
     with document.batch():
         changed = [
@@ -148,6 +149,12 @@ async def _run(
     )
 
 
-def _find(name: str) -> str | None:
-    """A program on the path, or one that was installed with us."""
+async def _find(name: str) -> str | None:
+    """A program on the path, or one that was installed with us; the deno that kernels run with.
+
+    Nothing is downloaded for it.
+    """
+    if name == "deno":
+        found = await DenoTool().find()
+        return None if found is None else str(found)
     return shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
