@@ -12,8 +12,10 @@ __all__ = ["env"]
 @click.group(
     cls=LazyGroup,
     commands_in={
+        "list": "runt_cli.env.list:list_",
+        "clean": "runt_cli.env.clean:clean",
         "explain": "runt_cli.env.explain:explain",
     },
 )
 def env() -> None:
-    """Look at the environments that kernels run in."""
+    """Look at the environments that kernels run in, and remove those that nobody uses."""
