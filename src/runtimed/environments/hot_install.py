@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 
 from runtimed.environments.builder import Report
 from runtimed.environments.environment import Environment
@@ -20,6 +21,7 @@ async def install_more(
     added: Sequence[str],
     report: Report,
     *,
+    environ: Mapping[str, str] = os.environ,
     limit: float = 600.0,
 ) -> None:
     """Install `added` into a kernel's own environment.
@@ -31,7 +33,9 @@ async def install_more(
     """
     packages = [*added, *wanted_before.requirements]
     try:
-        await install_into(environment, packages, wanted_before.prerelease, report, limit=limit)
+        await install_into(
+            environment, packages, wanted_before.prerelease, report, environ=environ, limit=limit
+        )
     except RuntimedError as error:
         report(progress.Error(message=str(error)))
         raise

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import attrs
 import trio
 
 from runtimed.environments.builder import Report
@@ -76,15 +77,17 @@ class UvPackagesMaker:
             self._versions[uv] = await uv_version(uv)
         python = await self._interpreters.choose(wanted.requires_python)
         return fingerprint(
-            wanted,
+            # It has chosen the interpreter, and does nothing else.
+            attrs.evolve(wanted, requires_python=None),
             platform=conda_platform(sys.platform, platform.machine()),
             interpreter=str(await trio.to_thread.run_sync(python.resolve)),
             built_by=[_LAYOUT, self._versions[uv], *BASE_PACKAGES],
         )
 
     def base(self, wanted: UvPackages) -> UvPackages | None:
-        base = UvPackages((), requires_python=wanted.requires_python)
-        return None if wanted == base else base
+        if not wanted.requirements:
+            return None
+        return UvPackages((), requires_python=wanted.requires_python)
 
     async def build(self, path: Path, wanted: UvPackages, report: Report) -> None:
         python = await self._interpreters.choose(wanted.requires_python)
@@ -99,8 +102,7 @@ class UvPackagesMaker:
 
     async def extend(self, path: Path, wanted: UvPackages, report: Report) -> bool:
         report(progress.CreatingVenv())
-        if wanted.requirements:
-            await self._install(path, wanted.requirements, wanted.prerelease, report)
+        await self._install(path, wanted.requirements, wanted.prerelease, report)
         # What was installed may have replaced what the kernel's own packages need.
         command = [str(self._locate_uv()), "pip", "check", "--python", str(path / "bin" / "python")]
         return (await self._run(command, path, _SHORT_LIMIT, "Failed to check packages")).ok
