@@ -20,10 +20,8 @@ def size(count: float) -> str:
     return f"{count:.1f} GB"
 
 
-def ago(moment: float | None, now: float) -> str | None:
+def ago(moment: float, now: float) -> str:
     """Such as `3 d`: how long ago, in the largest unit that fits."""
-    if moment is None:
-        return None
     seconds = max(0.0, now - moment)
     for unit in ("d", "h", "m"):
         if seconds >= _UNITS[unit]:

@@ -8,6 +8,8 @@ from runt_cli.env.amounts import duration
 
 __all__ = ["clean"]
 
+_DEFAULT = 30 * 86400.0
+
 
 @click.command
 @click.option(
@@ -34,42 +36,32 @@ def clean(older_than: float | None, everything: bool, dry_run: bool, as_json: bo
     """
     if everything and older_than is not None:
         raise click.UsageError("--all and --older-than exclude each other.")
-    import math
     import time
 
     from runt_cli.env.amounts import size
-    from runt_cli.env.cached import cache_folder
+    from runt_cli.failure import fail
     from runt_cli.terminal import show_json, tilde
-    from runtimed.environments.cache_folders import (
-        choose_removals,
-        folder_size,
-        known_in,
-        remove_unused,
-    )
+    from runtimed.environments import inventory
+    from runtimed.environments.cache_folders import default_cache_folder
+    from runtimed.paths import cache_root
 
-    root = cache_folder()
-    default = 30 * 86400.0
-    max_age = -math.inf if everything else default if older_than is None else older_than
-    going = choose_removals(known_in(root), time.time(), max_age=max_age, max_size=math.inf)
-    removed: list[tuple[str, int]] = []
-    failed: list[str] = []
-    for path in going:
-        bytes_in_it = folder_size(path)
-        try:
-            if dry_run or remove_unused(root, path):
-                removed.append((str(path), bytes_in_it))
-        except OSError as error:
-            failed.append(f"{path}: {error}")
-    freed = sum(one for _, one in removed)
+    try:
+        removed = inventory.clean(
+            default_cache_folder(cache_root()),
+            now=time.time(),
+            older_than=_DEFAULT if older_than is None else older_than,
+            everything=everything,
+            dry_run=dry_run,
+        )
+    except OSError as error:
+        raise fail("Not everything was removed", error) from error
+    freed = sum(one.size for one in removed)
     if as_json:
-        show_json({"removed": [path for path, _ in removed], "bytes": freed, "dry_run": dry_run})
-    else:
-        word = "Would remove" if dry_run else "Removed"
-        for name, one in removed:
-            click.echo(f"{word} {tilde(name)} ({size(one)})")
-        count = "1 environment" if len(removed) == 1 else f"{len(removed)} environments"
-        click.echo(f"{word} {count}, {size(freed)}.")
-    if failed:
-        from runt_cli.failure import Fail
-
-        raise Fail("Not removed: " + "; ".join(failed))
+        paths = [str(one.path) for one in removed]
+        show_json({"removed": paths, "bytes": freed, "dry_run": dry_run})
+        return
+    word = "Would remove" if dry_run else "Removed"
+    for one in removed:
+        click.echo(f"{word} {tilde(str(one.path))} ({size(one.size)})")
+    count = "1 environment" if len(removed) == 1 else f"{len(removed)} environments"
+    click.echo(f"{word} {count}, {size(freed)}.")

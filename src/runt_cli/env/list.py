@@ -20,13 +20,17 @@ def list_(as_json: bool) -> None:
       runt env list
       runt env list --json
     """
-    from runt_cli.env.cached import all_environments
+    from runtimed.environments.cache_folders import default_cache_folder
+    from runtimed.environments.inventory import listing
+    from runtimed.paths import cache_root, default_paths
 
-    found = all_environments()
+    found = listing(default_cache_folder(cache_root()), default_paths().envs)
     if as_json:
+        import attrs
+
         from runt_cli.terminal import show_json
 
-        show_json([one.as_json() for one in found])
+        show_json([{**attrs.asdict(one), "path": str(one.path)} for one in found])
         return
     if not found:
         click.echo("No environments.")
@@ -41,14 +45,14 @@ def list_(as_json: bool) -> None:
         ("WHAT", "KIND", "SIZE", "AGE", "LAST USED", "IN USE", "PACKAGES", "PATH"),
         [
             (
-                one.what,
+                one.origin,
                 one.kind,
                 size(one.size),
                 ago(one.created, now),
                 ago(one.last_used, now),
                 "yes" if one.in_use else "no",
                 ", ".join(one.packages),
-                tilde(one.path),
+                tilde(str(one.path)),
             )
             for one in found
         ],

@@ -9,6 +9,7 @@ same interpreter; so nothing is written into the project but what uv itself does
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -68,7 +69,7 @@ async def prepare_project(
     Raises: EnvironmentBuildFailed with uv's words and the remedy.
     """
     folder = wanted.pyproject.parent
-    report(progress.Starting(env_hash=""))
+    report(progress.Starting(env_hash=hashlib.sha256(bytes(folder)).hexdigest()[:16]))
     report(progress.InstallingPackages(packages=(folder.name,)))
     try:
         prepared = await _prepare(folder, cache, report, locate_uv(), environ, limit)
