@@ -5,6 +5,7 @@ from __future__ import annotations
 from benchmarks import (
     command_line,
     document,
+    environments,
     execution,
     notebook,
     peers,
@@ -17,6 +18,7 @@ __all__ = ["ROWS"]
 
 _ORDER = (
     "first-result",
+    "inline-environment",
     "one-plus-one",
     "prints-100k",
     "displays-1000",
@@ -32,7 +34,7 @@ _ORDER = (
     "import-runtimed",
 )
 
-_GROUPS = (start_up, execution, streaming, document, peers, notebook, command_line)
+_GROUPS = (start_up, environments, execution, streaming, document, peers, notebook, command_line)
 
 ROWS: dict[str, Row] = {
     row.name: row
