@@ -13,12 +13,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import attrs
 import psutil
 import pytest
 import trio
 import zmq
 
-from deno_program import deno_environ, deno_program
 from runtimed.environments.wanted import DenoRuntime
 from runtimed.errors import KernelStartFailed
 from runtimed.kernels.connection import socket_directory, write_connection_file
@@ -28,8 +28,6 @@ from runtimed.kernels.launch import LaunchSpec
 from runtimed.messages.wire import Message
 
 pytestmark = pytest.mark.real
-
-__all__ = ["deno_program"]
 
 Heard: TypeAlias = "trio.MemoryReceiveChannel[Message]"
 
@@ -63,6 +61,11 @@ class Notebook:
         if message.msg_type == "error":
             return f"{message.content['ename']}: {message.content['evalue']}"
         return message.content["data"]["text/plain"]
+
+
+def deno_environ(tmp_path: Path) -> dict[str, str]:
+    """Variables for deno, which then writes nothing outside the test's folder."""
+    return {**os.environ, "DENO_DIR": str(tmp_path / "deno-dir")}
 
 
 def launch(tmp_path: Path, deno: Path, **wanted: Any) -> LaunchSpec:
@@ -101,7 +104,7 @@ def make_kernel(
     connection = write_connection_file(
         folder, socket_directory(folder), spec.kernel_name, spec.transport
     )
-    return Kernel(spec, connection, context, working_directory=work(tmp_path), start_timeout=30)
+    return Kernel(spec, connection, context, working_directory=work(tmp_path))
 
 
 def children(kernel: Kernel) -> list[psutil.Process]:
@@ -110,28 +113,28 @@ def children(kernel: Kernel) -> list[psutil.Process]:
 
 
 async def test_cells_are_typescript_with_results_streams_and_errors(
-    tmp_path: Path, deno_program: Path
+    tmp_path: Path, deno: Path
 ) -> None:
     (work(tmp_path) / "seven.ts").write_text("export const seven: number = 7;\n")
     (tmp_path / "project" / "six.ts").write_text("export const six = 6;\n")
-    async with notebook(tmp_path, deno_program) as deno:
-        assert deno.kernel.language_info["name"] == "typescript"
+    async with notebook(tmp_path, deno) as book:
+        assert book.kernel.language_info["name"] == "typescript"
         assert (
-            await deno.value("interface P { x: number }; const p: P = { x: 41 }; p.x + 1") == "42"
+            await book.value("interface P { x: number }; const p: P = { x: 41 }; p.x + 1") == "42"
         )
-        assert await deno.value("await new Promise((r) => setTimeout(() => r(p.x), 20))") == "41"
-        assert await deno.value("import { seven } from './seven.ts'; seven") == "7"
-        assert await deno.value("import { six } from '../six.ts'; six") == "6"
-        assert await deno.value("Deno.cwd()") == json.dumps(str(work(tmp_path)))
+        assert await book.value("await new Promise((r) => setTimeout(() => r(p.x), 20))") == "41"
+        assert await book.value("import { seven } from './seven.ts'; seven") == "7"
+        assert await book.value("import { six } from '../six.ts'; six") == "6"
+        assert await book.value("Deno.cwd()") == json.dumps(str(work(tmp_path)))
 
-        said = await deno.run("console.log('out'); console.error('err'); 5")
+        said = await book.run("console.log('out'); console.error('err'); 5")
         assert [(m.msg_type, m.content.get("name"), m.content.get("text")) for m in said] == [
             ("stream", "stdout", "out\n"),
             ("stream", "stderr", "err\n"),
             ("execute_result", None, None),
         ]
 
-        [shown, result] = await deno.run(
+        [shown, result] = await book.run(
             "await Deno.jupyter.display(Deno.jupyter.html`<b>x</b>`); Deno.jupyter.html`<i>y</i>`"
         )
         assert (shown.msg_type, shown.content["data"]) == (
@@ -140,67 +143,67 @@ async def test_cells_are_typescript_with_results_streams_and_errors(
         )
         assert result.content["data"] == {"text/html": "<i>y</i>"}
 
-        [error] = await deno.run("function f() { throw new RangeError('boom'); }\nf()")
+        [error] = await book.run("function f() { throw new RangeError('boom'); }\nf()")
         assert (error.content["ename"], error.content["evalue"]) == ("RangeError", "boom")
         assert "at f" in "\n".join(error.content["traceback"])
-        assert (await deno.value("null.x")).startswith("TypeError: Cannot read properties of null")
+        assert (await book.value("null.x")).startswith("TypeError: Cannot read properties of null")
 
 
 async def test_code_that_deno_cannot_read_has_an_error_among_its_outputs(
-    tmp_path: Path, deno_program: Path
+    tmp_path: Path, deno: Path
 ) -> None:
-    async with notebook(tmp_path, deno_program) as deno:
-        assert "is there a syntax error?" in await deno.value("let = = 3")
-        assert await deno.value("1 + 1") == "2"
+    async with notebook(tmp_path, deno) as book:
+        assert "is there a syntax error?" in await book.value("let = = 3")
+        assert await book.value("1 + 1") == "2"
 
 
-async def test_no_output_goes_to_another_cell(tmp_path: Path, deno_program: Path) -> None:
-    async with notebook(tmp_path, deno_program) as deno:
+async def test_no_output_goes_to_another_cell(tmp_path: Path, deno: Path) -> None:
+    async with notebook(tmp_path, deno) as book:
         for number in range(40):
-            said = await deno.run(f"console.log({number}); {number}")
+            said = await book.run(f"console.log({number}); {number}")
             assert [m.msg_type for m in said] == ["stream", "execute_result"]
             assert said[1].content["data"]["text/plain"] == str(number)
 
 
-async def test_names_are_completed(tmp_path: Path, deno_program: Path) -> None:
-    async with notebook(tmp_path, deno_program) as deno:
-        reply = await deno.kernel.request(
+async def test_names_are_completed(tmp_path: Path, deno: Path) -> None:
+    async with notebook(tmp_path, deno) as book:
+        reply = await book.kernel.request(
             "complete_request", {"code": "Deno.readTextF", "cursor_pos": 14}
         )
         assert "readTextFile" in reply.content["matches"]
 
 
 async def test_an_endless_loop_is_interrupted_and_the_kernel_lives_on(
-    tmp_path: Path, deno_program: Path
+    tmp_path: Path, deno: Path
 ) -> None:
-    async with notebook(tmp_path, deno_program) as deno:
-        msg_id = deno.kernel.execute("let kept = 3; console.log('in'); while (true) {}")
+    async with notebook(tmp_path, deno) as book:
+        msg_id = book.kernel.execute("let kept = 3; console.log('in'); while (true) {}")
         await trio.sleep(0.5)
-        deno.kernel.interrupt()
-        said = await deno.finish(msg_id)
+        book.kernel.interrupt()
+        said = await book.finish(msg_id)
         assert said[-1].msg_type == "error"
-        assert await deno.value("kept") == "3"
+        assert await book.value("kept") == "3"
 
 
 async def test_without_permissions_in_the_notebook_everything_is_allowed(
-    tmp_path: Path, deno_program: Path
+    tmp_path: Path, deno: Path
 ) -> None:
     (work(tmp_path) / "data.txt").write_text("data")
-    async with notebook(tmp_path, deno_program) as deno:
-        assert await deno.value("Deno.readTextFileSync('data.txt')") == '"data"'
-        assert await deno.value("Deno.env.has('HOME')") == "true"
+    async with notebook(tmp_path, deno) as book:
+        assert await book.value("Deno.readTextFileSync('data.txt')") == '"data"'
+        assert await book.value("Deno.env.has('HOME')") == "true"
 
 
-async def test_only_what_the_notebook_lists_is_allowed(tmp_path: Path, deno_program: Path) -> None:
+async def test_only_what_the_notebook_lists_is_allowed(tmp_path: Path, deno: Path) -> None:
     (work(tmp_path) / "data.txt").write_text("data")
     (work(tmp_path) / "seven.ts").write_text("export const seven = 7;\n")
     (work(tmp_path) / "link").symlink_to("/etc/passwd")
     allowed = ("--allow-read=.", "allow-env=HOME", "--deny-read=secret")
     (work(tmp_path) / "secret").write_text("s")
-    async with notebook(tmp_path, deno_program, permissions=allowed) as deno:
-        assert await deno.value("Deno.readTextFileSync('data.txt')") == '"data"'
-        assert await deno.value("import { seven } from './seven.ts'; seven") == "7"
-        assert await deno.value("Deno.env.has('HOME')") == "true"
+    async with notebook(tmp_path, deno, permissions=allowed) as book:
+        assert await book.value("Deno.readTextFileSync('data.txt')") == '"data"'
+        assert await book.value("import { seven } from './seven.ts'; seven") == "7"
+        assert await book.value("Deno.env.has('HOME')") == "true"
         for code, entry in (
             ("Deno.env.get('PATH')", "--allow-env=PATH"),
             ("Deno.env.toObject()", "--allow-env"),
@@ -213,14 +216,14 @@ async def test_only_what_the_notebook_lists_is_allowed(tmp_path: Path, deno_prog
             ("Deno.hostname()", "--allow-sys=hostname"),
             ("await import('https://example.com/x.ts')", "--allow-import=example.com"),
         ):
-            failed = await deno.value(code)
+            failed = await book.value(code)
             assert "runt.deno.permissions" in failed, code
             assert entry in failed, code
         assert not (work(tmp_path) / "new").exists()
 
 
 async def test_a_deno_without_a_permission_broker_is_refused_permissions(
-    tmp_path: Path, deno_program: Path
+    tmp_path: Path, deno: Path
 ) -> None:
     old = tmp_path / "deno"
     old.write_text("#!/bin/sh\nexit 0\n")
@@ -231,17 +234,34 @@ async def test_a_deno_without_a_permission_broker_is_refused_permissions(
             await kernel.run()
 
 
-async def test_the_configuration_beside_the_notebook_is_obeyed(
-    tmp_path: Path, deno_program: Path
+async def test_a_deno_that_cannot_start_explains_itself(tmp_path: Path, deno: Path) -> None:
+    spec = launch(tmp_path, deno)
+    argv = tuple(word.replace("--kernel", "--no-such-option") for word in spec.argv)
+    with zmq.Context() as context, trio.fail_after(30):
+        kernel = make_kernel(tmp_path, context, attrs.evolve(spec, argv=argv))
+        with pytest.raises(KernelStartFailed, match=r"(?s)exited with code 1:.*--no-such-option"):
+            await kernel.run()
+
+
+async def test_code_that_is_to_run_first_and_fails_is_a_failed_start(
+    tmp_path: Path, deno: Path
 ) -> None:
+    spec = attrs.evolve(launch(tmp_path, deno), first="Deno.chdir('/nowhere')")
+    with zmq.Context() as context, trio.fail_after(30):
+        kernel = make_kernel(tmp_path, context, spec)
+        with pytest.raises(KernelStartFailed, match=r"could not be prepared: NotFound: .*/nowhere"):
+            await kernel.run()
+
+
+async def test_the_configuration_beside_the_notebook_is_obeyed(tmp_path: Path, deno: Path) -> None:
     (work(tmp_path).parent / "deno.json").write_text('{"imports": {"seven": "./seven.ts"}}')
     (tmp_path / "project" / "seven.ts").write_text("export const seven = 7;\n")
-    async with notebook(tmp_path, deno_program) as deno:
-        assert await deno.value("import { seven } from 'seven'; seven") == "7"
+    async with notebook(tmp_path, deno) as book:
+        assert await book.value("import { seven } from 'seven'; seven") == "7"
 
 
 async def test_a_configuration_that_the_notebook_names_is_obeyed(
-    tmp_path: Path, deno_program: Path
+    tmp_path: Path, deno: Path
 ) -> None:
     project = tmp_path / "project"
     (project / "conf").mkdir(parents=True)
@@ -254,16 +274,16 @@ async def test_a_configuration_that_the_notebook_names_is_obeyed(
     (project / "lib" / "inner.ts").write_text("export const nine = 9;\n")
     (project / "six.ts").write_text("export const six = 6;\n")
     (work(tmp_path) / "seven.ts").write_text("export const seven = 7;\n")
-    async with notebook(tmp_path, deno_program, config="../conf/my.jsonc") as deno:
-        assert await deno.value("Deno.cwd()") == json.dumps(str(work(tmp_path)))
-        assert await deno.value("import { eight } from 'eight'; eight") == "8"
-        assert await deno.value("import { nine } from 'lib/nine.ts'; nine") == "9"
-        assert await deno.value("import { seven } from './seven.ts'; seven") == "7"
-        assert await deno.value("(await import('../six.ts')).six") == "6"
+    async with notebook(tmp_path, deno, config="../conf/my.jsonc") as book:
+        assert await book.value("Deno.cwd()") == json.dumps(str(work(tmp_path)))
+        assert await book.value("import { eight } from 'eight'; eight") == "8"
+        assert await book.value("import { nine } from 'lib/nine.ts'; nine") == "9"
+        assert await book.value("import { seven } from './seven.ts'; seven") == "7"
+        assert await book.value("(await import('../six.ts')).six") == "6"
 
 
 async def test_an_import_map_that_the_notebook_names_is_obeyed_within_permissions(
-    tmp_path: Path, deno_program: Path
+    tmp_path: Path, deno: Path
 ) -> None:
     folder = work(tmp_path)
     (folder / "maps").mkdir()
@@ -273,29 +293,27 @@ async def test_an_import_map_that_the_notebook_names_is_obeyed_within_permission
         "import_map": "maps/map.json",
         "permissions": (f"--allow-read={folder / 'seven.ts'}",),
     }
-    async with notebook(tmp_path, deno_program, **wanted) as deno:
-        assert await deno.value("import { seven } from 'seven'; seven") == "7"
-        assert "--allow-read" in await deno.value("[...Deno.readDirSync('.')].length")
+    async with notebook(tmp_path, deno, **wanted) as book:
+        assert await book.value("import { seven } from 'seven'; seven") == "7"
+        assert "--allow-read" in await book.value("[...Deno.readDirSync('.')].length")
 
 
-async def test_a_dead_deno_is_noticed_with_its_signal(tmp_path: Path, deno_program: Path) -> None:
-    async with notebook(tmp_path, deno_program) as deno:
-        [child] = children(deno.kernel)
+async def test_a_dead_deno_is_noticed_with_its_signal(tmp_path: Path, deno: Path) -> None:
+    async with notebook(tmp_path, deno) as book:
+        [child] = children(book.kernel)
         os.kill(child.pid, signal.SIGKILL)
-        await deno.kernel.wait_ended()
-        assert "was killed by SIGKILL" in deno.kernel.exit_text
+        await book.kernel.wait_ended()
+        assert "was killed by SIGKILL" in book.kernel.exit_text
 
 
-async def test_an_exit_in_a_cell_ends_the_kernel_with_that_code(
-    tmp_path: Path, deno_program: Path
-) -> None:
-    async with notebook(tmp_path, deno_program) as deno:
-        deno.kernel.execute("Deno.exit(7)")
-        await deno.kernel.wait_ended()
-        assert "exited with code 7" in deno.kernel.exit_text
+async def test_an_exit_in_a_cell_ends_the_kernel_with_that_code(tmp_path: Path, deno: Path) -> None:
+    async with notebook(tmp_path, deno) as book:
+        book.kernel.execute("Deno.exit(7)")
+        await book.kernel.wait_ended()
+        assert "exited with code 7" in book.kernel.exit_text
 
 
-async def test_no_deno_outlives_a_killed_daemon(tmp_path: Path, deno_program: Path) -> None:
+async def test_no_deno_outlives_a_killed_daemon(tmp_path: Path, deno: Path) -> None:
     script = tmp_path / "daemon.py"
     script.write_text(
         "import sys, trio, zmq\n"
@@ -305,7 +323,7 @@ async def test_no_deno_outlives_a_killed_daemon(tmp_path: Path, deno_program: Pa
         "async def main():\n"
         f"    tmp = Path({str(tmp_path)!r})\n"
         "    async with trio.open_nursery() as nursery:\n"
-        f"        spec = launch(tmp, Path({str(deno_program)!r}))\n"
+        f"        spec = launch(tmp, Path({str(deno)!r}))\n"
         "        kernel = make_kernel(tmp, zmq.Context(), spec)\n"
         "        await nursery.start(kernel.run)\n"
         "        kernel.execute('while (true) {}')\n"

@@ -18,6 +18,7 @@ import trio
 import zmq
 
 from runtimed.environments.environment import Environment
+from runtimed.environments.uv import find_uv
 from runtimed.errors import KernelDied, KernelStartFailed
 from runtimed.kernels.connection import socket_directory, write_connection_file
 from runtimed.kernels.kernel import Kernel
@@ -165,6 +166,73 @@ async def test_a_process_that_fails_to_start_explains_itself(tmp_path: Path) -> 
         with pytest.raises(KernelStartFailed, match="code 1:\n  No module named nonsense"):
             await kernel.run()
     assert list((tmp_path / "connections").iterdir()) == []
+
+
+async def failed_start(tmp_path: Path, code: str, limit: float = 60.0) -> str:
+    """What is said of a Python program that never becomes a kernel."""
+    spec = attrs.evolve(
+        python_kernel(this_environment(), "uv:prewarmed"),
+        argv=(sys.executable, "-c", code),
+        start_limit=limit,
+    )
+    with zmq.Context() as context, trio.fail_after(20), pytest.raises(KernelStartFailed) as failure:
+        await make_kernel(tmp_path, context, spec).run()
+    assert list((tmp_path / "connections").iterdir()) == []
+    return str(failure.value)
+
+
+async def test_a_flood_before_a_failed_start_is_cut_to_its_end(tmp_path: Path) -> None:
+    said = await failed_start(
+        tmp_path,
+        "import sys\n"
+        "for n in range(100000): print('line', n)\n"
+        "sys.stdout.flush()\n"
+        "sys.stderr.write('the reason\\n')\n"
+        "sys.exit(3)",
+    )
+    assert said.startswith("The kernel process exited with code 3:\n")
+    assert said.endswith("  line 99999\n  the reason")
+    assert len(said) < 9000
+
+
+async def test_a_start_that_is_killed_names_the_signal(tmp_path: Path) -> None:
+    said = await failed_start(tmp_path, "import os; os.kill(os.getpid(), 9)")
+    assert said == "The kernel process was killed by SIGKILL"
+
+
+async def test_a_child_that_keeps_the_pipe_open_does_not_hold_up_the_error(tmp_path: Path) -> None:
+    said = await failed_start(
+        tmp_path,
+        "import subprocess, sys\n"
+        "print('the reason', flush=True)\n"
+        "subprocess.Popen(['sleep', '60'])\n"
+        "sys.exit(4)",
+    )
+    assert said == "The kernel process exited with code 4:\n  the reason"
+
+
+async def test_a_start_that_takes_too_long_says_what_was_printed_so_far(tmp_path: Path) -> None:
+    said = await failed_start(
+        tmp_path, "import time; print('Downloading', flush=True); time.sleep(60)", limit=1.0
+    )
+    assert said == "Kernel did not respond within 1s:\n  Downloading"
+
+
+async def test_a_project_that_uv_cannot_run_is_explained_by_uv(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(
+        '[project]\nname = "p"\nversion = "1"\ndependencies = ["there-is-no-such-package-x"]\n'
+    )
+    spec = attrs.evolve(
+        python_kernel(this_environment(), "uv:pyproject"),
+        argv=(
+            *(str(find_uv()), "run", "--offline", "--no-cache", "--with", "ipykernel"),
+            *("python", "-m", "ipykernel_launcher", "-f", "{connection_file}"),
+        ),
+    )
+    with zmq.Context() as context, trio.fail_after(30):
+        kernel = make_kernel(tmp_path, context, spec)
+        with pytest.raises(KernelStartFailed, match=r"(?s)exited with code [12]:.*no-such-package"):
+            await kernel.run()
 
 
 async def test_a_missing_interpreter_is_a_clear_error(tmp_path: Path) -> None:

@@ -47,6 +47,9 @@ _LAST_WORDS = 0.02
 #: Bytes of the process's own stdout and stderr that are kept for error messages.
 _TAIL = 8192
 
+#: Seconds for the last of that to arrive once the process has exited.
+_TAIL_LIMIT = 0.5
+
 
 #: Takes a channel's name, `iopub`, `shell` or `stdin`, and a message; must not block.
 Hear = Callable[[str, Message], None]
@@ -78,7 +81,6 @@ class Kernel:
         context: zmq.Context[zmq.Socket[bytes]],
         *,
         working_directory: Path,
-        start_timeout: float = 60.0,
     ) -> None:
         self.spec = spec
         self.pid = 0
@@ -88,10 +90,10 @@ class Kernel:
         self._connection = connection
         self._context = context
         self._working_directory = working_directory
-        self._start_timeout = start_timeout
         self._wire = WireFormat(connection.key, session=connection.kernel_id)
         self._replies: dict[str, _Reply] = {}
         self._tail: deque[bytes] = deque()
+        self._tail_ended = trio.Event()
         self._iopub_seen = trio.Event()
         self._stop = trio.Event()
         self._ended = trio.Event()
@@ -324,39 +326,42 @@ class Kernel:
 
     async def _start(self, process: trio.Process) -> KernelStartFailed | None:
         """Race the kernel's first answer against its exit and the time limit."""
-        failure: KernelStartFailed | None = None
+        complaint = None
         async with trio.open_nursery() as race:
 
             async def watch_exit() -> None:
-                nonlocal failure
+                nonlocal complaint
                 await process.wait()
-                # Let the pipe run dry: the reason is in there.
-                with trio.move_on_after(0.2):
-                    await trio.sleep_forever()
-                failure = KernelStartFailed(_describe_exit(process.returncode, self._tail_text()))
+                # The reason is in the pipe: read it to its end, which a child may hold open.
+                with trio.move_on_after(_TAIL_LIMIT):
+                    await self._tail_ended.wait()
+                complaint = _describe_exit(process.returncode, self._tail_text())
                 race.cancel_scope.cancel()
 
             race.start_soon(watch_exit)
-            with trio.move_on_after(self._start_timeout) as limit:
-                await self._wait_answer()
+            with trio.move_on_after(self.spec.start_limit) as limit:
+                complaint = await self._wait_answer()
             if limit.cancelled_caught:
-                failure = KernelStartFailed(
-                    f"Kernel did not respond within {self._start_timeout:g}s"
-                    + _indented(self._tail_text())
-                )
+                complaint = f"Kernel did not respond within {self.spec.start_limit:g}s"
+                complaint += _indented(self._tail_text())
             race.cancel_scope.cancel()
-        return failure
+        return None if complaint is None else KernelStartFailed(complaint)
 
-    async def _wait_answer(self) -> None:
-        """Wait until the shell has answered and iopub is known to be connected."""
+    async def _wait_answer(self) -> str | None:
+        """Wait until the shell has answered and iopub is known to be connected, and what is to run
+        first has run; what went wrong with that."""
         while True:
             info = (await self.request("kernel_info_request", {})).content
             self.language_info = info.get("language_info") or {}
             with trio.move_on_after(_NUDGE):
                 await self._iopub_seen.wait()
                 break
-        if self.spec.first:
-            await self.run_silently(self.spec.first)
+        if not self.spec.first:
+            return None
+        reply = (await self.run_silently(self.spec.first)).content
+        if reply.get("status") == "ok":
+            return None
+        return f"Kernel could not be prepared: {reply.get('ename')}: {reply.get('evalue')}"
 
     async def _read(self, channel: str, stream: ZmqStream) -> None:
         while True:
@@ -409,6 +414,7 @@ class Kernel:
                 size += len(self._tail[-1])
                 while size - len(self._tail[0]) >= _TAIL:
                     size -= len(self._tail.popleft())
+        self._tail_ended.set()
 
     def _tail_text(self) -> str:
         return b"".join(self._tail)[-_TAIL:].decode("utf-8", "replace").strip()

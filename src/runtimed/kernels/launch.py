@@ -37,7 +37,7 @@ class LaunchSpec:
     is not done. transport: over which the kernel can talk. interrupt: how it is interrupted, by
     SIGINT or by a message. quiet: seconds of silence after which what a cell printed has arrived,
     for a kernel that says too early that it is done. first: code to run before anything else,
-    silently.
+    silently. start_limit: seconds that it may take to answer.
     """
 
     kernel_type: str
@@ -52,6 +52,7 @@ class LaunchSpec:
     interrupt: Literal["signal", "message"] = "signal"
     quiet: float = 0.0
     first: str = ""
+    start_limit: float = 60.0
 
 
 def python_kernel(
