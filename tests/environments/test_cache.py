@@ -412,6 +412,13 @@ async def test_a_link_in_the_place_of_an_environment_is_not_followed(tmp_path: P
     assert not path.is_symlink()
 
 
+def test_limits_are_taken_from_variables_unless_they_are_no_numbers() -> None:
+    given = {"RUNTIMED_ENVS_MAX_DAYS": "2.5", "RUNTIMED_ENVS_MAX_GIB": "1"}
+    assert Limits.of(given) == Limits(max_age=216000, max_size=2**30)
+    for wrong in ("-1", "much", "nan", " "):
+        assert Limits.of(dict.fromkeys(given, wrong)) == Limits()
+
+
 async def test_an_hour_of_takes_and_returns_leaks_nothing(
     tmp_path: Path, maker: FakeMaker, mock_clock: MockClock
 ) -> None:

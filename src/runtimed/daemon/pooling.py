@@ -9,7 +9,7 @@ import trio
 
 from runtimed.daemon.config import Config
 from runtimed.document.settings_values import Settings
-from runtimed.environments.cache import EnvironmentCache, Maker
+from runtimed.environments.cache import EnvironmentCache, Limits, Maker
 from runtimed.environments.conda.builder import CondaBuilder
 from runtimed.environments.conda.cached import CondaPackagesMaker
 from runtimed.environments.conda.channels import ChannelMap
@@ -38,7 +38,8 @@ def make_cache(config: Config, settings: SettingsStore) -> EnvironmentCache:
         UvPackages: UvPackagesMaker(),
         CondaPackages: CondaPackagesMaker(channels=lambda: channel_map(settings.current)),
     }
-    return EnvironmentCache(config.cached_envs, makers, keep_ready=(NO_PACKAGES,))
+    limits = Limits.of(os.environ)
+    return EnvironmentCache(config.cached_envs, makers, limits, keep_ready=(NO_PACKAGES,))
 
 
 def channel_map(settings: Settings) -> ChannelMap:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import errno
 import logging
+import math
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -52,6 +53,9 @@ log = logging.getLogger(__name__)
 _SETTLE = 10.0
 _CLEANUP = 5.0
 
+_DAY = 86400.0
+_GIB = 2.0**30
+
 
 class Maker(Protocol):
     """Makes environments of one kind."""
@@ -79,9 +83,18 @@ class Maker(Protocol):
 class Limits:
     """What is kept. Units: seconds, bytes."""
 
-    max_age: float = 30 * 86400.0
-    max_size: float = 20 * 2.0**30
+    max_age: float = 30 * _DAY
+    max_size: float = 20 * _GIB
     look_every: float = 6 * 3600.0
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str]) -> Limits:
+        """As RUNTIMED_ENVS_MAX_DAYS and RUNTIMED_ENVS_MAX_GIB say, if they are numbers."""
+        limits = cls()
+        return cls(
+            max_age=_amount(environ, "RUNTIMED_ENVS_MAX_DAYS", _DAY, limits.max_age),
+            max_size=_amount(environ, "RUNTIMED_ENVS_MAX_GIB", _GIB, limits.max_size),
+        )
 
 
 class Lease:
@@ -403,6 +416,20 @@ class EnvironmentCache:
                 log.info("environment removed path=%s", path)
         except OSError as error:
             log.warning("environment not removed path=%s error=%s", path, error)
+
+
+def _amount(environ: Mapping[str, str], name: str, unit: float, default: float) -> float:
+    text = environ.get(name, "").strip()
+    if not text:
+        return default
+    try:
+        amount = float(text)
+    except ValueError:
+        amount = math.nan
+    if not amount >= 0:
+        log.warning("variable ignored name=%s value=%r: not a number from 0", name, text)
+        return default
+    return amount * unit
 
 
 def _make_private(root: Path) -> None:
