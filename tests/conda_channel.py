@@ -261,7 +261,7 @@ def _tar(files: Mapping[str, Entry]) -> bytes:
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for name, entry in files.items():
             member = tarfile.TarInfo(name)
-            member.mode = 0o644
+            member.mode = 0o755 if name.startswith("bin/") else 0o644
             if entry.link is not None:
                 member.type, member.linkname = tarfile.SYMTYPE, entry.link
             else:

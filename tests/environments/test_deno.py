@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from conda_channel import CondaChannel, Entry
 from runtimed.environments.deno import DenoTool, deno_major
 from runtimed.errors import EnvironmentBuildFailed
 from runtimed.protocol import progress
@@ -101,6 +102,34 @@ async def test_unreachable_registries_are_named_with_the_remedy(tmp_path: Path) 
     assert isinstance(told[0], progress.InstallingPackages)
     left = [path.name for path in (tmp_path / "tools").iterdir()]
     assert [name for name in left if not name.endswith(".lock")] == []
+
+
+async def test_where_the_package_registry_fails_it_comes_from_conda_forge(tmp_path: Path) -> None:
+    """From a channel of that name with a stand-in for deno in it, solved and linked for real."""
+    (tmp_path / "channel").mkdir()
+    channel = CondaChannel(tmp_path / "channel", ("", ""))
+    for version in ("1.46.0", "2.9.3", "3.0.0"):
+        script = f"#!/bin/sh\necho 'deno {version} (stable)'\n"
+        channel.add("deno", version, {"bin/deno": Entry(script.encode())})
+    channel.write_index()
+    ours = tool(
+        tmp_path,
+        UV_DEFAULT_INDEX="http://127.0.0.1:9/",
+        UV_HTTP_RETRIES="0",
+        UV_CACHE_DIR=str(tmp_path / "cache"),
+        **channel.environ(tmp_path / "packages"),
+    )
+    told: list[progress.Phase] = []
+    with trio.fail_after(60):
+        path = await ours.get(told.append)
+        assert path == await ours.find()
+        done = await trio.run_process([str(path), "--version"], capture_stdout=True)
+    assert done.stdout == b"deno 2.9.3 (stable)\n"
+    kinds = [type(phase).__name__ for phase in told]
+    assert kinds[0] == "InstallingPackages"
+    assert {"FetchingRepodata", "Solving"} <= set(kinds)
+    folders = [entry.name for entry in (tmp_path / "tools").iterdir() if entry.is_dir()]
+    assert folders == [path.parents[1].name]
 
 
 async def test_it_is_fetched_once_for_all_who_want_it_and_leaves_nothing_else(
