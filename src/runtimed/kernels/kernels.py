@@ -130,7 +130,9 @@ class Kernels:
     async def _start(self, spec: LaunchSpec, working_directory: Path) -> Kernel:
         """Start a kernel. Whatever comes of it, what it runs in is released at its end."""
         try:
-            connection = write_connection_file(self._connections, self._sockets, spec.kernel_name)
+            connection = write_connection_file(
+                self._connections, self._sockets, spec.kernel_name, spec.transport
+            )
             kernel = Kernel(spec, connection, self._context, working_directory=working_directory)
         except BaseException:
             spec.release()

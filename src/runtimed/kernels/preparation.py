@@ -10,9 +10,11 @@ from functools import partial
 from pathlib import Path
 
 import attrs
+import trio
 
 from runtimed.environments.builder import Report
 from runtimed.environments.cache import EnvironmentCache
+from runtimed.environments.deno import DenoTool
 from runtimed.environments.environment import Kind
 from runtimed.environments.own_copies import OwnCopies
 from runtimed.environments.pool import Pool
@@ -20,12 +22,13 @@ from runtimed.environments.uv_project import prepare_project
 from runtimed.environments.wanted import (
     Choice,
     CondaPackages,
+    DenoRuntime,
     Packages,
     Pooled,
     UvPackages,
     UvProject,
 )
-from runtimed.errors import EnvironmentBuildFailed
+from runtimed.kernels.deno import deno_kernel
 from runtimed.kernels.launch import LaunchSpec, project_kernel, python_kernel
 
 __all__ = ["Preparation"]
@@ -40,6 +43,7 @@ class Preparation:
         self._pools = pools
         self._cache = cache
         self._copies = copies
+        self._deno = DenoTool()
 
     async def prepare(self, choice: Choice, folder: Path, report: Report) -> LaunchSpec:
         """Make what was chosen ready. The caller starts a kernel with it, or releases it.
@@ -57,7 +61,7 @@ class Preparation:
             return await self._cached(choice, wanted, report)
         if isinstance(wanted, UvProject):
             return await self._project(choice, wanted, report)
-        raise EnvironmentBuildFailed(f"{choice.env_source} is not available in this version")
+        return await self._deno_kernel(wanted, folder, report)
 
     async def _cached(self, choice: Choice, wanted: Packages, report: Report) -> LaunchSpec:
         own = await self._copies.take(wanted, report)
@@ -72,3 +76,9 @@ class Preparation:
         if prepared.lease is None:
             return spec
         return attrs.evolve(spec, release=prepared.lease.release)
+
+    async def _deno_kernel(self, wanted: DenoRuntime, folder: Path, report: Report) -> LaunchSpec:
+        program = await self._deno.get(report)
+        make = partial(deno_kernel, wanted, program, folder=folder)
+        spec, _ = await trio.to_thread.run_sync(make)
+        return spec

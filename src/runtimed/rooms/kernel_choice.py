@@ -77,7 +77,8 @@ class KernelChoice:
             )
         )
         room.trust.check(choice)
-        await room.trust.check_project(choice, explicit=explicit)
+        seen = next((file.content for file in projects if file.path == choice.origin), None)
+        await room.trust.check_project(choice, explicit=explicit, content=seen)
         return choice
 
     async def folder(self, search_from: Path | None) -> Path:

@@ -63,10 +63,13 @@ class KernelSlot:
         nursery: trio.Nursery,
         choose: Callable[[], Awaitable[Choice]],
         directory: Callable[[], Awaitable[Path]],
+        *,
+        explicit: bool,
     ) -> tuple[LaunchedKernel, bool]:
         """The kernel, launched in the room's nursery if need be; True if it was found running.
 
-        `choose` says which environment, and is asked only if there is no kernel.
+        `choose` says which environment, and is asked only if there is no kernel. Who asks
+        explicitly has a choice of his own, should a launch that nobody asked for fail.
         Raises: RuntimedError with the reason.
         """
         launch = self._launch
@@ -75,12 +78,25 @@ class KernelSlot:
             launch = self._launch
         found = launch is not None and launch.launched is not None
         if launch is None:
-            launch = self._launch = _Launch()
-            nursery.start_soon(self._run, launch, choose, directory)
+            launch = self._begin(nursery, choose, directory, explicit)
         await launch.decided.wait()
+        if launch.launched is None and explicit and not launch.explicit:
+            launch = self._launch or self._begin(nursery, choose, directory, explicit)
+            await launch.decided.wait()
         if launch.launched is None:
             raise RuntimedError(launch.failure)
         return launch.launched, found
+
+    def _begin(
+        self,
+        nursery: trio.Nursery,
+        choose: Callable[[], Awaitable[Choice]],
+        directory: Callable[[], Awaitable[Path]],
+        explicit: bool,
+    ) -> _Launch:
+        launch = self._launch = _Launch(explicit)
+        nursery.start_soon(self._run, launch, choose, directory)
+        return launch
 
     async def stop(self) -> bool:
         """Shut the kernel down and wait for its end; False if there was none."""
@@ -138,7 +154,8 @@ class KernelSlot:
 class _Launch:
     """A kernel from the decision to launch it to its end, shared by everybody who waits for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, explicit: bool) -> None:
+        self.explicit = explicit
         self.scope = trio.CancelScope()
         self.decided = trio.Event()
         self.ended = trio.Event()

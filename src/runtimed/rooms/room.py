@@ -431,6 +431,7 @@ class Room:
             self._nursery,
             partial(choice.choose, kernel_type, env_source, search_from, explicit=explicit),
             partial(choice.folder, search_from),
+            explicit=explicit,
         )
 
     async def stop_kernel(self) -> bool:
