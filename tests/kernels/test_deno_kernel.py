@@ -165,6 +165,16 @@ async def test_no_output_goes_to_another_cell(tmp_path: Path, deno: Path) -> Non
             assert said[1].content["data"]["text/plain"] == str(number)
 
 
+async def test_a_flood_ends_with_its_last_line(tmp_path: Path, deno: Path) -> None:
+    async with notebook(tmp_path, deno) as book:
+        said = await book.run("for (let i = 0; i < 3000; i++) console.log(i)")
+        text = "".join(message.content["text"] for message in said)
+        assert text == "".join(f"{number}\n" for number in range(3000))
+        assert await book.value("Object.keys(globalThis).some((k) => k.includes('mark'))") == (
+            "false"
+        )
+
+
 async def test_names_are_completed(tmp_path: Path, deno: Path) -> None:
     async with notebook(tmp_path, deno) as book:
         reply = await book.kernel.request(

@@ -19,6 +19,7 @@ from runtimed.environments.wanted import DenoRuntime
 from runtimed.errors import RuntimedError
 from runtimed.kernels import deno_guard
 from runtimed.kernels.launch import LaunchSpec
+from runtimed.kernels.output_mark import define_mark
 
 __all__ = ["deno_kernel"]
 
@@ -30,9 +31,6 @@ _MAP: tuple[str, ...] = ("imports", "scopes")
 
 #: Keys of a deno.json whose paths are relative to it, and which are not carried over.
 _LEFT_OUT = ("workspace", "links", "patch", "lock", "vendor", "nodeModulesDir", "tasks", "exclude")
-
-#: Seconds. Measured: the last outputs come some milliseconds after the status that should follow.
-_QUIET = 0.02
 
 
 def deno_kernel(
@@ -97,8 +95,8 @@ def deno_kernel(
         notes=tuple(notes),
         transport="tcp",
         interrupt="message",
-        quiet=_QUIET,
-        first="" if config is None else f"Deno.chdir({json.dumps(str(folder))})",
+        idle_early=True,
+        first=define_mark() + ("" if config is None else f"Deno.chdir({json.dumps(str(folder))})"),
     )
     return spec, tuple(notes)
 

@@ -25,8 +25,8 @@ import zmq
 
 from runtimed.errors import KernelDied, KernelStartFailed, RemoteProtocolError
 from runtimed.kernels.connection import ConnectionFile
-from runtimed.kernels.late_idle import LateIdle
 from runtimed.kernels.launch import LaunchSpec
+from runtimed.kernels.output_mark import MARK_REQUEST, OutputMark
 from runtimed.kernels.zmq_stream import ZmqStream
 from runtimed.messages.wire import Message, WireFormat
 
@@ -99,7 +99,7 @@ class Kernel:
         self._ended = trio.Event()
         self._exit_text: str | None = None
         self._hear: Hear | None = None
-        self._late = LateIdle(spec.quiet, self._tell) if spec.quiet > 0 else None
+        self._late = OutputMark(self._ask_mark, self._tell) if spec.idle_early else None
 
     def __repr__(self) -> str:
         state = self._exit_text or ("running" if self.pid else "not started")
@@ -392,6 +392,9 @@ class Kernel:
                 self._late.hear(channel, message)
             elif self._hear is not None:
                 self._hear(channel, message)
+
+    def _ask_mark(self) -> str:
+        return self._send(self._shell, "complete_request", MARK_REQUEST)
 
     def _tell(self, channel: str, message: Message) -> None:
         if self._hear is not None:

@@ -35,9 +35,9 @@ class LaunchSpec:
 
     release: called once, when it has ended or could not be started. notes: what was asked for and
     is not done. transport: over which the kernel can talk. interrupt: how it is interrupted, by
-    SIGINT or by a message. quiet: seconds of silence after which what a cell printed has arrived,
-    for a kernel that says too early that it is done. first: code to run before anything else,
-    silently. start_limit: seconds that it may take to answer.
+    SIGINT or by a message. idle_early: whether it says that a cell is done before all of the
+    output has come, see `output_mark`. first: code to run before anything else, silently.
+    start_limit: seconds that it may take to answer.
     """
 
     kernel_type: str
@@ -50,7 +50,7 @@ class LaunchSpec:
     notes: tuple[str, ...] = ()
     transport: Transport = "ipc"
     interrupt: Literal["signal", "message"] = "signal"
-    quiet: float = 0.0
+    idle_early: bool = False
     first: str = ""
     start_limit: float = 60.0
 
