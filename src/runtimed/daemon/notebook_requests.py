@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 import trio
 
+from runtimed.environments.resolution import RESOLVE
 from runtimed.environments.trust.standing import Standing
 from runtimed.errors import CellNotFound, KernelDied, RuntimedError
 from runtimed.protocol import requests, responses
@@ -105,12 +106,15 @@ def start_at_once(room: Room, peer: Peer, request: Any) -> responses.CellQueued 
 async def _launch_kernel(room: Room, peer: Peer, request: requests.LaunchKernel) -> Any:
     search_from = Path(request.notebook_path) if request.notebook_path else None
     launched, found = await room.launch(request.kernel_type, request.env_source, search_from)
+    notes = launched.notes
+    if found and request.env_source in RESOLVE and (note := room.environment.note()) is not None:
+        notes = (*notes, note)
     answer_type = responses.KernelAlreadyRunning if found else responses.KernelLaunched
     return answer_type(
         kernel_type=launched.kernel_type,
         env_source=launched.env_source,
         launched_config=launched.launched_config,
-        notes=launched.notes,
+        notes=notes,
     )
 
 

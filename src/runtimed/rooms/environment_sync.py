@@ -125,6 +125,17 @@ class EnvironmentSync:
             self._room.settings.conda_channels or ("conda-forge",),
         )
 
+    def note(self) -> str | None:
+        """What to tell who wanted a kernel and finds one that runs; None if it is right."""
+        launched = self._room.runner.kernel
+        difference = None if launched is None else self._difference(launched)
+        if difference is None or difference == _NO_DIFFERENCE:
+            return None
+        return (
+            "The kernel was started before the notebook listed what it lists now "
+            f"({_shown(difference)}): restart it to have that"
+        )
+
     def _cells(self) -> tuple[CodeCell, ...]:
         document = self._room.document
         return code_cells(
@@ -182,6 +193,15 @@ class EnvironmentSync:
 
     def _report(self, phase: progress.Phase) -> None:
         self._room.broadcast(broadcasts.EnvProgress(env_type="uv", phase=phase))
+
+
+def _shown(difference: EnvSyncDiff) -> str:
+    parts = [f"+{text}" for text in difference.added] + [f"-{text}" for text in difference.removed]
+    if difference.channels_changed:
+        parts.append("other channels")
+    if difference.deno_changed:
+        parts.append("another Deno configuration")
+    return ", ".join(parts)
 
 
 def _failed(error: str, *, restart: bool = True) -> responses.SyncEnvironmentFailed:
