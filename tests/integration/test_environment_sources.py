@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import attrs
@@ -74,18 +74,21 @@ def fresh(open_session: OpenSession, machine: Machine) -> Session:
     return open_session(machine.home, notebook_id=f"n-{uuid.uuid4().hex[:8]}")
 
 
-def write_notebook(folder: Path, source: str = "", packages: Sequence[str] = ()) -> Path:
+def write_notebook(
+    folder: Path,
+    source: str = "",
+    packages: Sequence[str] = (),
+    kernelspec: Mapping[str, str] | None = None,
+) -> Path:
     runt = {"schema_version": "1", "uv": {"dependencies": list(packages)}}
     cell: dict[str, object] = {
         "cell_type": "code", "id": "a", "source": source, "metadata": {}, "outputs": [],
         "execution_count": None,
     }  # fmt: skip
     path = folder / "n.ipynb"
-    path.write_text(
-        json.dumps(
-            {"cells": [cell], "metadata": {"runt": runt}, "nbformat": 4, "nbformat_minor": 5}
-        )
-    )
+    metadata = {"runt": runt} | ({} if kernelspec is None else {"kernelspec": dict(kernelspec)})
+    content = {"cells": [cell], "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+    path.write_text(json.dumps(content))
     return path
 
 
@@ -175,7 +178,7 @@ def test_conda_pixi(machine: Machine, open_session: OpenSession, tmp_path: Path)
     (tmp_path / "pixi.toml").write_text(
         '[workspace]\nname = "w"\nchannels = ["conda-forge"]\n'
         'platforms = ["linux-64", "osx-arm64", "osx-64", "linux-aarch64"]\n'
-        '[dependencies]\nmoonstone = "1.*"\n[pypi-dependencies]\nagate = "==1.0"\n'
+        '[dependencies]\nmoonstone = "1.*"\n[pypi-dependencies]\nrtagate = "==1.0"\n'
     )
     session = open_session(machine.home, write_notebook(tmp_path))
     session.start_kernel()
@@ -202,8 +205,8 @@ def test_conda_env_yml(machine: Machine, open_session: OpenSession, tmp_path: Pa
 
 def test_deno(machine: Machine, open_session: OpenSession, tmp_path: Path) -> None:
     (tmp_path / "stone.ts").write_text("export const stone: string = 'basalt';\n")
-    session = open_session(machine.home, write_notebook(tmp_path))
-    session.set_kernelspec("deno", "Deno", "typescript")
+    kernelspec = {"name": "deno", "display_name": "Deno", "language": "typescript"}
+    session = open_session(machine.home, write_notebook(tmp_path, kernelspec=kernelspec))
     session.start_kernel("deno")
     assert (session.kernel_type, session.env_source) == ("deno", "deno")
     source = 'import { stone } from "./stone.ts"; console.log(stone, Deno.execPath())'

@@ -177,13 +177,12 @@ class KernelControl(Membership):
         self._kernel.learn(answer.kernel_type, answer.env_source)
         for note in answer.notes:
             warnings.warn(note, RuntimeWarning, stacklevel=2)
-        if (
-            isinstance(answer, responses.KernelAlreadyRunning)
-            and env_source not in _RESOLVED_SOURCES
-            and env_source != answer.env_source
-        ):
+        other_source = env_source not in _RESOLVED_SOURCES and env_source != answer.env_source
+        # "python" is what is asked for when nothing is.
+        other_type = kernel_type == "deno" and answer.kernel_type != "deno"
+        if isinstance(answer, responses.KernelAlreadyRunning) and (other_source or other_type):
             warnings.warn(
-                f"asked for a kernel from {env_source}, "
+                f"asked for a kernel from {env_source if other_source else kernel_type}, "
                 f"but the one from {answer.env_source} is running and was kept",
                 RuntimeWarning,
                 stacklevel=2,
