@@ -438,7 +438,7 @@ async def test_an_hour_of_takes_and_returns_leaks_nothing(
             await wait_all_tasks_blocked()
         while held:
             held.pop().release()
-        for _ in range(200):
+        for _ in range(6000):
             mock_clock.jump(60)
             await trio.lowlevel.checkpoint()
             await wait_all_tasks_blocked()
