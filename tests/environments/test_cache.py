@@ -454,3 +454,22 @@ async def test_an_hour_of_takes_and_returns_leaks_nothing(
 
 def open_files() -> int:
     return len(list(Path("/dev/fd").iterdir()))
+
+
+async def test_what_others_have_spoilt_does_not_end_the_cache(
+    tmp_path: Path, maker: FakeMaker, mock_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = another(tmp_path, maker, Limits(max_age=-1, look_every=600))
+    (await cache.lease(UvPackages(("p",)), nothing)).release()
+    for lock in cache.root.glob(".build-*.lock"):
+        lock.unlink()
+        lock.mkdir()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(cache.run)
+        for _ in range(3):
+            mock_clock.jump(700)
+            await wait_all_tasks_blocked()
+            await trio.to_thread.run_sync(time.sleep, 0.05)
+            await wait_all_tasks_blocked()
+        assert "not tidied" in caplog.text
+        nursery.cancel_scope.cancel()

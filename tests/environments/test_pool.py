@@ -483,3 +483,31 @@ async def test_who_joins_a_build_is_told_how_far_it_is_and_not_all_the_way_there
             "InstallingPackages",
             "Ready",
         ]
+
+
+async def test_an_hour_of_takes_and_returns_leaks_nothing(autojump_clock: MockClock) -> None:
+    builder = MemoryBuilder(seconds=7, removing=3)
+    async with running_pool(builder, target=3) as pool:
+        taken: list[Environment] = []
+        for minute in range(60):
+            for _ in range(1 + minute % 5):
+                taken.append(await pool.take())
+            with trio.move_on_after(minute % 9):  # some give up, at any moment
+                taken.append(await pool.take())
+            while len(taken) > 4:
+                assert pool.discard(taken.pop(0))
+            if minute % 20 == 19:
+                await pool.flush()
+            await trio.sleep(60)
+        for environment in taken:
+            assert pool.discard(environment)
+        await trio.sleep(600)
+        status = pool.status()
+        assert (status.available, status.warming) == (3, 0)
+        assert len(builder.there) == 3
+        assert builder.running == 0
+        assert len(builder.removed) == len(set(builder.removed))
+        assert not pool._given
+        assert not pool._listeners
+        assert not pool._scopes
+    assert repr(pool._nursery) == "None"

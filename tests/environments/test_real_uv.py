@@ -11,8 +11,14 @@ import attrs
 import pytest
 import trio
 
-from runtimed.environments.directories import read_marker, templates_in
+from runtimed.environments.directories import (
+    environments_in,
+    read_marker,
+    remove_folder,
+    templates_in,
+)
 from runtimed.environments.environment import Environment
+from runtimed.environments.pool import Pool
 from runtimed.environments.uv import find_uv, uv_environ
 from runtimed.environments.uv_builder import UvBuilder
 from runtimed.errors import EnvironmentBuildFailed
@@ -231,3 +237,29 @@ async def test_a_package_that_does_not_exist_is_named(tmp_path: Path, uv_cache: 
     builder.close()
     assert caught.value.failed_package == "runtimed-no-such-package-at-all"
     assert not templates_in(tmp_path, "uv")
+
+
+async def test_takes_and_returns_of_real_environments_leave_what_was_there(made: Made) -> None:
+    builder = UvBuilder(made.root)
+    pool = Pool("uv", made.root, 2, builder, (made.requirement,))
+    with trio.fail_after(300):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(pool.run)
+            for _ in range(6):
+                environments = [await pool.take(), await pool.take()]
+                for environment in environments:
+                    assert environment.python.exists()
+                    assert pool.discard(environment)
+            while (  # noqa: ASYNC110
+                len(environments_in(made.root, "uv")) > 2 or pool.status().available < 2
+            ):
+                await trio.sleep(0.05)
+            nursery.cancel_scope.cancel()
+    folders = {path.name for path in environments_in(made.root, "uv")}
+    assert len(folders) == 2
+    assert len(templates_in(made.root, "uv")) == 1
+    assert not list(made.root.glob(".owner-*"))
+    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
+    assert not children.exists() or not children.read_text().split()
+    for path in environments_in(made.root, "uv"):
+        remove_folder(made.root, "uv", path)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
+import trio.testing
 from shared_files import open_file
 from trio.testing import MockClock
 
 from loopback import Loopback, open_loopback
 from runtimed.environments.wanted import Pooled, UvPackages
+from runtimed.errors import RuntimedError
 from runtimed.protocol import broadcasts, events, requests, responses
 from wire_peer import WirePeer
 
@@ -90,6 +94,77 @@ async def test_a_script_block_that_comes_later_is_told(tmp_path: Path) -> None:
         peer.replica.document.set_source("c", "x = 1")
         await peer.sync()
         assert (await told(peer)).in_sync
+
+
+async def test_a_block_that_goes_right_after_the_launch_is_told(tmp_path: Path) -> None:
+    block = '# /// script\n# dependencies = ["rich"]\n# ///\n'
+    async with open_loopback(tmp_path) as daemon:
+        peer = await daemon.join("room")
+        peer.replica.document.insert_cell("c", "code", block)
+        await peer.sync()
+        assert (await launch(peer)).env_source == "uv:pep723"
+        peer.replica.document.set_source("c", "x = 1")
+        await peer.sync()
+        state = await told(peer)
+        assert state.diff is not None
+        assert state.diff.removed == ("rich",)
+
+
+async def test_a_new_kernel_that_has_what_the_old_one_lacked_is_told(tmp_path: Path) -> None:
+    async with open_loopback(tmp_path) as daemon:
+        peer = await listing(daemon, "numpy")
+        await launch(peer)
+        await list_packages(peer, "numpy", "polars")
+        assert not (await told(peer)).in_sync
+        await peer.ask(requests.ShutdownKernel())
+        await launch(peer)
+        assert (await told(peer)).in_sync
+
+
+async def test_a_kernel_that_comes_up_while_its_launch_is_given_up_is_stopped(
+    tmp_path: Path,
+) -> None:
+    async with open_loopback(tmp_path) as daemon, trio.open_nursery() as nursery:
+        await daemon.join("room")
+        room = daemon.rooms.find("room")
+        assert room is not None
+        daemon.kernels.hold = trio.Event()
+
+        async def start() -> None:
+            with contextlib.suppress(RuntimedError):  # it may just have been there
+                await room.launch()
+
+        nursery.start_soon(start)
+        while not daemon.kernels.choices:  # noqa: ASYNC110
+            await trio.sleep(0.01)
+        await trio.testing.wait_all_tasks_blocked()
+        daemon.kernels.hold.set()
+        with trio.fail_after(50):
+            await room.stop_kernel()
+        assert not any(kernel.running for kernel in daemon.kernels.launched)
+        assert not room.has_kernel
+
+
+async def test_a_launch_that_was_stopped_does_not_come_back(tmp_path: Path) -> None:
+    async with open_loopback(tmp_path) as daemon, trio.open_nursery() as nursery:
+        await daemon.join("room")
+        room = daemon.rooms.find("room")
+        assert room is not None
+        daemon.kernels.hold = trio.Event()
+        room.auto_launch()
+
+        async def start() -> None:
+            with pytest.raises(RuntimedError, match="cancelled"):
+                await room.launch()
+
+        while not daemon.kernels.choices:  # noqa: ASYNC110
+            await trio.sleep(0.01)
+        nursery.start_soon(start)
+        await trio.testing.wait_all_tasks_blocked()
+        await room.stop_kernel()
+        await trio.testing.wait_all_tasks_blocked()
+        assert not room.launching
+        assert len(daemon.kernels.choices) == 1
 
 
 async def test_who_finds_a_kernel_without_what_is_listed_now_is_told_to_restart_it(

@@ -31,7 +31,7 @@ from runtimed.protocol import broadcasts, requests, responses
 __all__ = ["KernelControl"]
 
 #: Seconds for a kernel to start, its environment included, and for packages to be installed.
-_LAUNCH_TIMEOUT = 300.0
+_LAUNCH_TIMEOUT = 1000.0
 
 #: Seconds for a restarted kernel to become idle once it has answered.
 _READY_TIMEOUT = 30.0
@@ -180,7 +180,7 @@ class KernelControl(Membership):
         other_source = env_source not in _RESOLVED_SOURCES and env_source != answer.env_source
         # "python" is what is asked for when nothing is.
         other_type = kernel_type == "deno" and answer.kernel_type != "deno"
-        if isinstance(answer, responses.KernelAlreadyRunning) and (other_source or other_type):
+        if other_source or other_type:
             warnings.warn(
                 f"asked for a kernel from {env_source if other_source else kernel_type}, "
                 f"but the one from {answer.env_source} is running and was kept",

@@ -362,6 +362,7 @@ async def _ensure_metadata(room: Room, peer: Peer, request: requests.EnsureMetad
         raise RuntimedError("Only the cells' metadata and the notebook's 'runt' can be added to")
     if room.document.ensure_metadata(request.cell_id, request.path, request.value):
         room.document_changed()
+        room.environment.look()
     return responses.Heads(heads=list(room.document.heads))
 
 

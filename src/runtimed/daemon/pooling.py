@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import trio
 
@@ -50,13 +50,21 @@ def channel_map(settings: Settings) -> ChannelMap:
 async def run_pools(
     pools: Mapping[Kind, Pool],
     settings: SettingsStore,
+    flushed: Callable[[], Awaitable[None]],
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run the pools, whose environments have what the settings name. Runs until cancelled.
 
-    Who takes from one before the settings are known waits for that.
+    Who takes from one before the settings are known waits for that. `flushed` is called when the
+    uv pool was begun anew, for what was taken from it before.
     """
+
+    async def flush(pool: Pool, packages: tuple[str, ...]) -> None:
+        await pool.flush(packages)
+        if pool.kind == "uv":
+            await flushed()
+
     async with trio.open_nursery() as nursery:
         task_status.started()
         await settings.wait_loaded()
@@ -70,7 +78,7 @@ async def run_pools(
             before, current = current, await settings.wait_changed(current)
             for pool in pools.values():
                 if _recipe(pool.kind, current) != _recipe(pool.kind, before):
-                    nursery.start_soon(pool.flush, _packages(pool.kind, current))
+                    nursery.start_soon(flush, pool, _packages(pool.kind, current))
 
 
 def _packages(kind: Kind, settings: Settings) -> tuple[str, ...]:

@@ -84,7 +84,7 @@ async def run(
             _serving(settings.run),
             _serving(store.run),
             _serving(blob_server.run) as blob_port,
-            _serving(partial(run_pools, pools, settings)),
+            _serving(partial(run_pools, pools, settings, kernels.flush)),
             _serving(cache.run),
             _serving(copies.run),
             _serving(kernels.run),

@@ -353,12 +353,15 @@ class EnvironmentCache:
         for wanted in self._keep_ready:
             try:
                 (await self.lease(wanted, _ignore)).release()
-            except RuntimedError as error:
+            except Exception as error:  # who wants one will be told
                 log.warning("environment not prepared error=%s", error)
         look_at = trio.current_time()
         while True:
             self._stir = trio.Event()
-            await self.tidy(prune=trio.current_time() >= look_at)
+            try:
+                await self.tidy(prune=trio.current_time() >= look_at)
+            except Exception:  # a folder that others have spoilt is no reason to end
+                log.exception("cached environments not tidied root=%s", self.root)
             if trio.current_time() >= look_at:
                 look_at = trio.current_time() + self.limits.look_every
             with trio.move_on_at(look_at):

@@ -113,8 +113,10 @@ class Hold:
 
     def release(self) -> None:
         """May be called twice. The environment counts as used until now."""
-        _touch(_use_lock(self.path))
-        self._stack.close()
+        try:
+            _touch(_use_lock(self.path))
+        finally:
+            self._stack.close()
 
 
 # ---------------------------------------------------------------------- names and records
@@ -186,7 +188,7 @@ def _use_lock(folder: Path) -> Path:
 def _touch(path: Path) -> None:
     try:
         os.utime(path)
-    except FileNotFoundError:
+    except OSError:  # gone, or another user's; it counts as used when it was last
         pass
 
 

@@ -47,7 +47,10 @@ class OwnCopies:
         shared = await self._cache.lease(wanted, _without_ready(report))
         try:
             own = self._spares.pop(shared.path, None)
-            if own is None or not own.python.exists():
+            if own is not None and not own.python.exists():
+                own.release()
+                own = None
+            if own is None:
                 own = await self._cache.own_copy(shared)
             if self._most > 0:
                 self._used[shared.path] = wanted
@@ -85,7 +88,7 @@ class OwnCopies:
                     self._spares[path] = await self._cache.own_copy(shared)
             finally:
                 shared.release()
-        except RuntimedError as error:  # who wants one next will be told
+        except Exception as error:  # who wants one next will be told
             log.warning("no copy made ahead path=%s error=%s", path, error)
         while len(self._spares) > self._most:
             self._spares.pop(next(iter(self._spares))).release()

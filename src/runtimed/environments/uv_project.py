@@ -13,6 +13,7 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import attrs
 import orjson
@@ -33,7 +34,7 @@ _LIMIT = 900.0
 
 _PROBE = """
 import importlib.util, json, sys
-print("\\n" + json.dumps({
+print("\\nruntimed:" + json.dumps({
     "prefix": sys.prefix,
     "python": sys.executable,
     "version": "%d.%d.%d" % sys.version_info[:3],
@@ -103,7 +104,12 @@ async def _prepare(
             "`uv sync` in that folder shows the same.",
             failed_package(done.stderr),
         )
-    known = orjson.loads(done.stdout.splitlines()[-1])
+    known = _probed(done.stdout)
+    if known is None:
+        raise EnvironmentBuildFailed(
+            f"The interpreter of the project in {folder} does not say what it is; it printed: "
+            f"{done.stdout.strip()[-200:]!r}"
+        )
     environment = Environment("uv", Path(known["prefix"]), Path(known["python"]))
     if known["complete"]:
         return PreparedProject(environment)
@@ -112,6 +118,15 @@ async def _prepare(
     major_minor = known["version"].rpartition(".")[0]
     packages = lease.path / "lib" / f"python{major_minor}" / "site-packages"
     return PreparedProject(environment, packages, lease)
+
+
+def _probed(output: str) -> dict[str, Any] | None:
+    """What the probe printed, among whatever else the project prints at a start or an end."""
+    for line in reversed(output.splitlines()):
+        if line.startswith("runtimed:"):
+            found: dict[str, Any] = orjson.loads(line.removeprefix("runtimed:"))
+            return found
+    return None
 
 
 def _variables(environ: Mapping[str, str]) -> dict[str, str]:

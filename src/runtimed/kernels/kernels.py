@@ -64,6 +64,7 @@ class Kernels:
         self._running: set[Kernel] = set()
         self._warm: list[Kernel] = []
         self._warming = 0
+        self._generation = 0  # kernels that were begun before a flush are not wanted after it
         self._retry_at = 0.0
         self._wake = trio.Event()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -114,18 +115,18 @@ class Kernels:
     async def _adopt(self, kernel: Kernel, working_directory: Path) -> bool:
         if not kernel.running:
             return False
-        with trio.move_on_after(_ADOPTION):
-            try:
+        adopted = False
+        try:
+            with trio.move_on_after(_ADOPTION):
                 reply = await kernel.run_silently(_move_to(working_directory))
-            except Exception as error:
-                log.warning("warm kernel not adopted kernel=%s error=%r", kernel.kernel_id, error)
-            else:
-                if reply.content.get("status") == "ok":
-                    log.info("warm kernel adopted kernel=%s", kernel.kernel_id)
-                    return True
-                log.warning("warm kernel not adopted kernel=%s", kernel.kernel_id)
-        kernel.stop()
-        return False
+                adopted = reply.content.get("status") == "ok"
+        except Exception as error:
+            log.warning("warm kernel not adopted kernel=%s error=%r", kernel.kernel_id, error)
+        finally:
+            if not adopted:
+                kernel.stop()
+        log.info("warm kernel adopted=%s kernel=%s", adopted, kernel.kernel_id)
+        return adopted
 
     async def _start(self, spec: LaunchSpec, working_directory: Path) -> Kernel:
         """Start a kernel. Whatever comes of it, what it runs in is released at its end."""
@@ -172,6 +173,7 @@ class Kernels:
     async def flush(self) -> None:
         """Throw the warm kernels away; new ones start in new environments."""
         thrown, self._warm = self._warm, []
+        self._generation += 1
         self._retry_at = 0.0
         self._wake.set()
         for kernel in thrown:
@@ -210,11 +212,14 @@ class Kernels:
                 await trio.sleep_until(last + _QUIET)
 
     async def _warm_one(self) -> None:
+        generation = self._generation
         try:
             spec = await self._preparation.prepare(_WARM_CHOICE, Path("/"), _ignore)
             assert spec.environment is not None
             kernel = await self._start(spec, spec.environment.path)
-            if kernel.running:
+            if generation != self._generation:
+                kernel.stop()
+            elif kernel.running:
                 self._warm.append(kernel)
                 log.info("warm kernel ready kernel=%s pid=%d", kernel.kernel_id, kernel.pid)
         except Exception as error:

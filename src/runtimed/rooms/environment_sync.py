@@ -12,10 +12,8 @@ import trio
 
 from runtimed.document.cell_index import Touched
 from runtimed.document.notebook import NotebookDocument
-from runtimed.document.settings_values import Settings
 from runtimed.environments.drift import drift
 from runtimed.environments.hot_install import install_more
-from runtimed.environments.script_block import CodeCell
 from runtimed.environments.situation import code_cells
 from runtimed.environments.wanted import UvPackages
 from runtimed.errors import CellNotFound, RuntimedError
@@ -45,9 +43,6 @@ class SyncedRoom(Protocol):
     runner: CellRunner
     trust: RoomTrust
 
-    @property
-    def settings(self) -> Settings: ...
-
     def broadcast(self, message: broadcasts.NotebookBroadcast) -> None: ...
 
 
@@ -58,9 +53,10 @@ class EnvironmentSync:
         self._room = room
         self._look = trio.Event()
         self._blocks: set[str] = set()  # cells that had, or may have had, a script block
-        self._told: EnvSyncDiff | None = None
-        self._told_of: str | None = None  # the launch that it was about
+        self._blocks_of: str | None = None  # the launch at which all cells were looked through
+        self._told = _NO_DIFFERENCE  # what the peers heard last
         self._installing = trio.Lock()
+        self._nursery: trio.Nursery
 
     # ------------------------------------------------------------------ drift
 
@@ -89,40 +85,35 @@ class EnvironmentSync:
 
     async def run(self) -> None:
         """Tell the peers when a difference comes or goes. Runs until cancelled."""
-        while True:
-            await self._look.wait()
-            await trio.sleep(_GATHER)
-            self._look = trio.Event()
-            self._tell()
+        async with trio.open_nursery() as self._nursery:
+            while True:
+                await self._look.wait()
+                await trio.sleep(_GATHER)
+                self._look = trio.Event()
+                self._tell()
 
     def _tell(self) -> None:
         launched = self._room.runner.kernel
         if launched is None:
             return
-        if self._told_of != launched.launched_config.launch_id:
-            self._told, self._told_of = None, launched.launched_config.launch_id
-            self._note_blocks()
-        found = self._difference(launched)
-        if found is None and self._told is None:
-            return
-        found = found or _NO_DIFFERENCE
-        if found == (self._told or _NO_DIFFERENCE):
-            return
-        self._told = found
-        in_sync = found == _NO_DIFFERENCE
-        self._room.broadcast(broadcasts.EnvSyncState(in_sync, None if in_sync else found))
-
-    def _note_blocks(self) -> None:
-        document = self._room.document
-        self._blocks = {id_ for id_ in document.cell_ids() if _MARK in document.source(id_)}
+        found = self._difference(launched) or _NO_DIFFERENCE
+        if found != self._told:
+            self._told = found
+            in_sync = found == _NO_DIFFERENCE
+            self._room.broadcast(broadcasts.EnvSyncState(in_sync, None if in_sync else found))
 
     def _difference(self, launched: LaunchedKernel) -> EnvSyncDiff | None:
+        document = self._room.document
+        launch = launched.launched_config.launch_id
+        if self._blocks_of != launch:
+            self._blocks = {id_ for id_ in document.cell_ids() if _MARK in document.source(id_)}
+            self._blocks_of = launch
+        blocks = [id_ for id_ in document.cell_ids() if id_ in self._blocks]
         return drift(
             launched.launched_config,
             launched.env_source,
-            self._room.document.metadata_snapshot(),
-            self._cells(),
-            self._room.settings.conda_channels or ("conda-forge",),
+            document.metadata_snapshot(),
+            code_cells((document.cell_type(id_), document.source(id_)) for id_ in blocks),
         )
 
     def note(self) -> str | None:
@@ -136,18 +127,34 @@ class EnvironmentSync:
             f"({_shown(difference)}): restart it to have that"
         )
 
-    def _cells(self) -> tuple[CodeCell, ...]:
-        document = self._room.document
-        return code_cells(
-            (document.cell_type(id_), document.source(id_)) for id_ in document.cell_ids()
-        )
-
     # ------------------------------------------------------------------ installing
 
     async def install(
         self,
     ) -> responses.SyncEnvironmentComplete | responses.SyncEnvironmentFailed:
-        """Install into the running kernel's own environment what was added since its launch."""
+        """Install into the running kernel's own environment what was added since its launch.
+
+        Whoever asked may go away meanwhile: what was begun is finished.
+        """
+        answer: list[responses.SyncEnvironmentComplete | responses.SyncEnvironmentFailed] = []
+        done = trio.Event()
+
+        async def install() -> None:
+            try:
+                answer.append(await self._install())
+            except Exception as error:
+                log.exception("packages not installed notebook=%s", self._room.notebook_id)
+                answer.append(_failed(f"Failed to install packages: {error!r}"))
+            finally:
+                done.set()
+
+        self._nursery.start_soon(install)
+        await done.wait()
+        return answer[0] if answer else _failed("The notebook was closed", restart=False)
+
+    async def _install(
+        self,
+    ) -> responses.SyncEnvironmentComplete | responses.SyncEnvironmentFailed:
         async with self._installing:
             launched = self._room.runner.kernel
             if launched is None:
@@ -180,6 +187,8 @@ class EnvironmentSync:
                 await install_more(environment, before, difference.added, self._report)
             except RuntimedError as error:
                 return _failed(f"Failed to install packages: {error}")
+            if self._room.runner.kernel is not launched:
+                return _failed("The kernel ended while packages were installed into it")
             launched.launched_config = attrs.evolve(
                 config, uv_deps=(*config.uv_deps, *difference.added)
             )

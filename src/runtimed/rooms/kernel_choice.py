@@ -59,27 +59,50 @@ class KernelChoice:
         projects: tuple[ProjectFile, ...] = ()
         if start is not None:
             projects = await trio.to_thread.run_sync(project_files_above, start, limiter=self._disk)
-        # No await from here to the check: what is checked is what was chosen.
-        settings = room.settings
-        document = room.document
-        ids = document.cell_ids()
-        choice = resolve(
-            Situation(
-                snapshot=document.metadata_snapshot(),
-                cells=code_cells((document.cell_type(id_), document.source(id_)) for id_ in ids),
-                project_files=projects,
-                kernel_type=kernel_type,
-                env_source=env_source,
-                default_runtime=settings.default_runtime,
-                default_python_env=settings.default_python_env,
-                folder=folder,
-                platform=this_platform(),
-            )
-        )
-        room.trust.check(choice)
+        choice = await self._resolve(kernel_type, env_source, folder, projects)
+        room.trust.check(choice)  # without an await since the document was read
         seen = next((file.content for file in projects if file.path == choice.origin), None)
         await room.trust.check_project(choice, explicit=explicit, content=seen)
         return choice
+
+    async def _resolve(
+        self,
+        kernel_type: str,
+        env_source: str,
+        folder: Path,
+        projects: tuple[ProjectFile, ...],
+    ) -> Choice:
+        """The choice for the document as it is when this returns."""
+        while True:
+            heads = self._room.document.heads
+            situation = self._situation(kernel_type, env_source, folder, projects)
+            if not projects:
+                return resolve(situation)
+            # A large project file takes its time.
+            choice = await trio.to_thread.run_sync(resolve, situation, limiter=self._disk)
+            if self._room.document.heads == heads:
+                return choice
+
+    def _situation(
+        self,
+        kernel_type: str,
+        env_source: str,
+        folder: Path,
+        projects: tuple[ProjectFile, ...],
+    ) -> Situation:
+        settings, document = self._room.settings, self._room.document
+        ids = document.cell_ids()
+        return Situation(
+            snapshot=document.metadata_snapshot(),
+            cells=code_cells((document.cell_type(id_), document.source(id_)) for id_ in ids),
+            project_files=projects,
+            kernel_type=kernel_type,
+            env_source=env_source,
+            default_runtime=settings.default_runtime,
+            default_python_env=settings.default_python_env,
+            folder=folder,
+            platform=this_platform(),
+        )
 
     async def folder(self, search_from: Path | None) -> Path:
         """Where the kernel works; made if it is the folder for untitled notebooks."""

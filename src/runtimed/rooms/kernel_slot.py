@@ -30,7 +30,10 @@ log = logging.getLogger(__name__)
 
 
 class KernelSlot:
-    """Holds at most one kernel. `report` hears how its environment is built: kind and phase."""
+    """Holds at most one kernel.
+
+    report: hears how its environment is built, kind and phase. launched: called when one runs.
+    """
 
     def __init__(
         self,
@@ -38,11 +41,13 @@ class KernelSlot:
         runner: CellRunner,
         kernels: Kernels,
         report: Callable[[str, progress.Phase], None],
+        launched: Callable[[], None],
     ) -> None:
         self._notebook_id = notebook_id
         self._runner = runner
         self._kernels = kernels
         self._report = report
+        self._launched = launched
         self._launch: _Launch | None = None
 
     @property
@@ -80,7 +85,7 @@ class KernelSlot:
         if launch is None:
             launch = self._begin(nursery, choose, directory, explicit)
         await launch.decided.wait()
-        if launch.launched is None and explicit and not launch.explicit:
+        if launch.launched is None and explicit and not (launch.explicit or launch.ending):
             launch = self._launch or self._begin(nursery, choose, directory, explicit)
             await launch.decided.wait()
         if launch.launched is None:
@@ -120,7 +125,7 @@ class KernelSlot:
                 self._runner.launch_began()
                 choice = await choose()
                 folder = await directory()
-                kind = "conda" if choice.env_source.startswith("conda") else "uv"
+                kind = choice.env_source.partition(":")[0]
                 kernel = await self._kernels.launch(choice, folder, partial(self._report, kind))
                 launch.launched = LaunchedKernel(
                     kernel=kernel,
@@ -130,7 +135,10 @@ class KernelSlot:
                     notes=(*choice.notes, *kernel.spec.notes),
                 )
             if launch.launched is not None:
+                if launch.ending:  # asked for when there was nothing to stop yet
+                    launch.launched.kernel.stop()
                 launch.decided.set()
+                self._launched()
                 await self._runner.serve(launch.launched)
         except Exception as error:
             launch.failure = "; ".join(map(_reason, leaves(error)))

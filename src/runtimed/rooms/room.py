@@ -117,7 +117,9 @@ class Room:
         self.epochs = Epochs(self, config.history)
         self._kernel_choice = KernelChoice(self, config.notebooks, disk)
         self.environment = EnvironmentSync(self)
-        self._slot = KernelSlot(notebook_id, self.runner, kernels, self._env_progress)
+        self._slot = KernelSlot(
+            notebook_id, self.runner, kernels, self._env_progress, self.environment.look
+        )
 
     def __repr__(self) -> str:
         return f"<Room {self.notebook_id} peers={len(self.peers)} cells={len(self.document)}>"
@@ -356,6 +358,7 @@ class Room:
     def file_merged(self, touched: Touched) -> None:
         """What another program wrote into the notebook's file is in the document now."""
         self.assets.look_at(touched.cells)
+        self.environment.look()
         if (message := file_changed(self.document)) is not None:
             self.broadcast(message)
 

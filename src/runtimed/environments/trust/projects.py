@@ -26,6 +26,9 @@ __all__ = ["approve_project", "is_project_approved"]
 _CONTENTS = 16
 _PATHS = 1000
 
+#: What else has a say, beside a project file. The lock file is none of them: uv itself writes it.
+_BESIDE = {"pyproject.toml": ("uv.toml", ".python-version", "setup.py", "setup.cfg")}
+
 #: Seconds to wait for another process that writes just now.
 _PATIENCE = 5.0
 
@@ -62,7 +65,12 @@ def approve_project(store: Path, project: Path, content: bytes | None = None) ->
 
 
 def _digest(project: Path, content: bytes | None) -> str:
-    return hashlib.sha256(project.read_bytes() if content is None else content).hexdigest()
+    digest = hashlib.sha256(project.read_bytes() if content is None else content)
+    for name in _BESIDE.get(project.name, ()):
+        with contextlib.suppress(OSError):
+            found = (project.parent / name).read_bytes()
+            digest.update(f"\0{name}\0{hashlib.sha256(found).hexdigest()}".encode())
+    return digest.hexdigest()
 
 
 def _name(project: Path) -> str:
