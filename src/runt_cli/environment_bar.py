@@ -1,8 +1,13 @@
-"""A bar on the terminal while an environment is prepared. A pipe gets nothing."""
+"""What a person sees while a kernel is launched: a bar on the terminal, and then what was not done.
+
+A pipe gets no bar.
+"""
 
 from __future__ import annotations
 
 import sys
+import warnings
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +23,21 @@ _QUICK = {"starting", "cache_hit", "ready", "error"}
 
 
 class EnvironmentBar:
-    """Drawn from the first step that takes time, erased at the end of the block."""
+    """Drawn from the first step that takes time, erased at the end of the block.
+
+    The warnings of a launch are printed as notes.
+    """
 
     def __init__(self) -> None:
+        self._catching = warnings.catch_warnings(record=True)
+        self._caught: Sequence[warnings.WarningMessage] = ()
         self._terminal = is_terminal(sys.stderr)
         self._progress: Any = None
         self._task: Any = None
 
     def __enter__(self) -> EnvironmentBar:
+        self._caught = self._catching.__enter__() or ()
+        warnings.simplefilter("always", RuntimeWarning)
         return self
 
     def __exit__(
@@ -34,8 +46,11 @@ class EnvironmentBar:
         exc: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._catching.__exit__(exc_type, exc, trace)
         if self._progress is not None:
             self._progress.stop()
+        for caught in self._caught:
+            print(f"Note: {caught.message}", file=sys.stderr)
 
     def show(self, step: EnvironmentProgress) -> None:
         """Draw a step; to be given to `start_kernel`."""

@@ -96,7 +96,12 @@ def test_runt_asks_at_the_terminal(daemon_home: DaemonHome) -> None:
     env = daemon_home.env | {"RUNTIMED_SOCKET_PATH": str(daemon_home.socket)}
     command = [sys.executable, "-m", "runt_cli", "exec", code]
     with subprocess.Popen(
-        command, env=env, stdin=terminal, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command,
+        env=env,
+        cwd=daemon_home.home,
+        stdin=terminal,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     ) as process:
         os.close(terminal)
         try:

@@ -39,7 +39,7 @@ def _read(path: Path) -> Any:
 
 def test_the_quickstart_prints_its_outputs(daemon_home: DaemonHome) -> None:
     before = QUICKSTART.read_bytes()
-    done = daemon_home.runt("run", str(QUICKSTART))
+    done = daemon_home.runt("run", "--env", "uv:prewarmed", str(QUICKSTART))
     assert done.returncode == 0, done.stderr
     assert done.stderr == "that was stdout, this is stderr\n"
     lines = done.stdout.splitlines()
