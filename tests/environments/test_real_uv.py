@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
+import psutil
 import pytest
 import trio
 
@@ -239,7 +240,12 @@ async def test_a_package_that_does_not_exist_is_named(tmp_path: Path, uv_cache: 
     assert not templates_in(tmp_path, "uv")
 
 
+def children() -> set[int]:
+    return {process.pid for process in psutil.Process().children()}
+
+
 async def test_takes_and_returns_of_real_environments_leave_what_was_there(made: Made) -> None:
+    before = children()
     builder = UvBuilder(made.root)
     pool = Pool("uv", made.root, 2, builder, (made.requirement,))
     with trio.fail_after(300):
@@ -259,7 +265,6 @@ async def test_takes_and_returns_of_real_environments_leave_what_was_there(made:
     assert len(folders) == 2
     assert len(templates_in(made.root, "uv")) == 1
     assert not list(made.root.glob(".owner-*"))
-    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
-    assert not children.exists() or not children.read_text().split()
+    assert not children() - before
     for path in environments_in(made.root, "uv"):
         remove_folder(made.root, "uv", path)
