@@ -251,7 +251,7 @@ async def test_takes_and_returns_of_real_environments_leave_what_was_there(made:
     with trio.fail_after(300):
         async with trio.open_nursery() as nursery:
             await nursery.start(pool.run)
-            for _ in range(6):
+            for _ in range(3):
                 environments = [await pool.take(), await pool.take()]
                 for environment in environments:
                     assert environment.python.exists()
