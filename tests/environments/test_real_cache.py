@@ -289,11 +289,3 @@ async def test_a_broken_project_is_told_in_uvs_words(
         await prepare_project(UvProject(project), open_cache(), phases.append)
     assert "`uv sync` in that folder" in str(caught.value)
     assert isinstance(phases[-1], progress.Error)
-
-
-async def test_another_index_means_another_environment() -> None:
-    wanted = UvPackages(("p",))
-    ours = await UvPackagesMaker(environ={}).fingerprint(wanted)
-    assert ours == await UvPackagesMaker(environ={"UV_INDEX": ""}).fingerprint(wanted)
-    theirs = {"UV_FIND_LINKS": "/wheels"}
-    assert ours != await UvPackagesMaker(environ=theirs).fingerprint(wanted)

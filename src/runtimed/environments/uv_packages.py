@@ -46,16 +46,6 @@ _LAYOUT = "1"  # part of the fingerprint: raise it when environments are built d
 _LIMIT = 600.0
 _SHORT_LIMIT = 60.0
 
-_INDEXES = (
-    "UV_DEFAULT_INDEX",
-    "UV_INDEX",
-    "UV_INDEX_URL",
-    "UV_EXTRA_INDEX_URL",
-    "UV_FIND_LINKS",
-    "UV_NO_INDEX",
-    "UV_CONFIG_FILE",
-)
-
 #: Seconds without a byte after which uv gives a server up, and how often it tries again; unless the
 #: user has said otherwise. Its own would keep a hanging index for minutes.
 _HTTP_TIMEOUT = "15"
@@ -91,12 +81,8 @@ class UvPackagesMaker:
             attrs.evolve(wanted, requires_python=None),
             platform=conda_platform(sys.platform, platform.machine()),
             interpreter=str(await trio.to_thread.run_sync(python.resolve)),
-            built_by=[_LAYOUT, self._versions[uv], *BASE_PACKAGES, *self._indexes()],
+            built_by=[_LAYOUT, self._versions[uv], *BASE_PACKAGES],
         )
-
-    def _indexes(self) -> list[str]:
-        """Where packages come from, as far as variables say: elsewhere there may be others."""
-        return [f"{name}={self._environ[name]}" for name in _INDEXES if self._environ.get(name)]
 
     def base(self, wanted: UvPackages) -> UvPackages | None:
         if not wanted.requirements:
