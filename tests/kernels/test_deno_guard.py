@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from runtimed.kernels.deno_guard import KINDS, Rules
 
-FOLDER = Path("/work/notebooks")
+FOLDER = Path("/home/ada/notebooks")
 
 
 def allows(entries: list[str], kind: str, value: str | None) -> bool:
@@ -66,14 +66,14 @@ def test_hosts(rule: str, value: str, expected: bool) -> None:
 @pytest.mark.parametrize(
     ("rule", "value", "expected"),
     [
-        (".", "/work/notebooks", True),
-        (".", "/work/notebooks/a/b", True),
-        ("data", "/work/notebooks/data/x", True),
-        ("data", "/work/notebooks/database", False),
-        ("data", "/work/notebooks/data/../secret", False),
-        ("../shared", "/work/shared/x", True),
+        (".", "/home/ada/notebooks", True),
+        (".", "/home/ada/notebooks/a/b", True),
+        ("data", "/home/ada/notebooks/data/x", True),
+        ("data", "/home/ada/notebooks/database", False),
+        ("data", "/home/ada/notebooks/data/../secret", False),
+        ("../common", "/home/ada/common/x", True),
         ("/", "/etc/passwd", True),
-        ("/etc", "/work/notebooks/../../etc/passwd", True),
+        ("/etc", "/home/ada/notebooks/../../../etc/passwd", True),
     ],
 )
 def test_paths(rule: str, value: str, expected: bool) -> None:

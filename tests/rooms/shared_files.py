@@ -12,10 +12,18 @@ import trio
 import trio.testing
 
 from loopback import Loopback
-from runtimed.protocol import handshake, requests
+from runtimed.protocol import broadcasts, events, handshake, requests
+from runtimed.rooms.room import Room
 from wire_peer import WirePeer
 
-__all__ = ["cell", "edit", "notebook", "open_file", "pass_time", "settle", "sources"]
+__all__ = [
+    "SAVED", "SEEN", "cell", "edit", "in_document", "notebook", "open_file", "pass_time", "room_of",
+    "save", "set_source", "settle", "sources", "told",
+]  # fmt: skip
+
+# Seconds within which a change of the file is in the document, and one of the document in the file.
+SEEN = 1.0
+SAVED = 2.25
 
 
 async def settle(daemon: Loopback) -> None:
@@ -77,3 +85,31 @@ async def open_file(daemon: Loopback, path: Path, autosave: bool | None = None) 
     await peer.ask(requests.GetHeads())
     await peer.sync()
     return peer
+
+
+def room_of(daemon: Loopback, path: Path) -> Room:
+    room = daemon.rooms.find(str(path))
+    assert room is not None
+    return room
+
+
+def in_document(daemon: Loopback, path: Path) -> list[str]:
+    return [cell.source for cell in room_of(daemon, path).document.cells()]
+
+
+def told(peer: WirePeer) -> list[Any]:
+    """The news of merged files that a peer has heard."""
+    return [
+        event.broadcast
+        for event in peer.heard
+        if isinstance(event, events.Broadcast)
+        and isinstance(event.broadcast, broadcasts.FileChanged)
+    ]
+
+
+async def save(peer: WirePeer, path: Path | None = None) -> Any:
+    return await peer.ask(requests.SaveNotebook(False, str(path) if path else None))
+
+
+def set_source(content: Any, index: int, source: str) -> None:
+    content["cells"][index]["source"] = source

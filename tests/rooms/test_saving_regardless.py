@@ -9,19 +9,26 @@ from typing import Any
 
 import orjson
 import pytest
-from shared_files import cell, edit, notebook, open_file, pass_time, sources
+from shared_files import (
+    SAVED,
+    SEEN,
+    cell,
+    edit,
+    in_document,
+    notebook,
+    open_file,
+    pass_time,
+    room_of,
+    save,
+    set_source,
+    sources,
+)
 from trio.testing import MockClock
 
-from loopback import Loopback, open_loopback
+from loopback import open_loopback
 from runtimed.errors import BlobStoreFull, SaveRefused
-from runtimed.protocol import broadcasts, events, requests, responses
+from runtimed.protocol import responses
 from runtimed.rooms.notebook_saving import write_notebook
-from runtimed.rooms.room import Room
-from wire_peer import WirePeer
-
-# Seconds within which a change of the file is in the document, and one of the document in the file.
-SEEN = 1.0
-SAVED = 2.25
 
 
 @pytest.fixture
@@ -35,34 +42,6 @@ def path(tmp_path: Path) -> Path:
 def running_clock(mock_clock: MockClock) -> None:
     """Time passes, since peers are told some things after a moment; the tests add to it."""
     mock_clock.rate = 1.0
-
-
-def room_of(daemon: Loopback, path: Path) -> Room:
-    room = daemon.rooms.find(str(path))
-    assert room is not None
-    return room
-
-
-def in_document(daemon: Loopback, path: Path) -> list[str]:
-    return [cell.source for cell in room_of(daemon, path).document.cells()]
-
-
-def told(peer: WirePeer) -> list[Any]:
-    """The news of merged files that a peer has heard."""
-    return [
-        event.broadcast
-        for event in peer.heard
-        if isinstance(event, events.Broadcast)
-        and isinstance(event.broadcast, broadcasts.FileChanged)
-    ]
-
-
-async def save(peer: WirePeer, path: Path | None = None) -> Any:
-    return await peer.ask(requests.SaveNotebook(False, str(path) if path else None))
-
-
-def set_source(content: Any, index: int, source: str) -> None:
-    content["cells"][index]["source"] = source
 
 
 @pytest.mark.parametrize("spelling", ["symlink", "hardlink.ipynb", "folder/../n.ipynb"])

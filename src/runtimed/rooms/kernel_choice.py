@@ -20,6 +20,9 @@ from runtimed.rooms.trust import RoomTrust
 
 __all__ = ["KernelChoice"]
 
+#: How often a choice is made beside the document before one is made while nobody edits it.
+_ATTEMPTS = 3
+
 
 class ChoosingRoom(Protocol):
     """What a choice is made from."""
@@ -73,15 +76,14 @@ class KernelChoice:
         projects: tuple[ProjectFile, ...],
     ) -> Choice:
         """The choice for the document as it is when this returns."""
-        while True:
+        for _ in range(_ATTEMPTS if projects else 0):
             heads = self._room.document.heads
             situation = self._situation(kernel_type, env_source, folder, projects)
-            if not projects:
-                return resolve(situation)
-            # A large project file takes its time.
+            # In a thread, since a large project file takes its time.
             choice = await trio.to_thread.run_sync(resolve, situation, limiter=self._disk)
             if self._room.document.heads == heads:
                 return choice
+        return resolve(self._situation(kernel_type, env_source, folder, projects))
 
     def _situation(
         self,
