@@ -39,8 +39,8 @@ def deno_kernel(
     environ: Mapping[str, str] = os.environ,
     *,
     folder: Path | None = None,
-) -> tuple[LaunchSpec, tuple[str, ...]]:
-    """A Deno kernel, and notes: sentences about what is not done.
+) -> LaunchSpec:
+    """A Deno kernel; its notes say what is not done.
 
     folder: where the kernel will work, if that is not `wanted.folder`.
     Reads the configuration and the import map that the notebook names: call it from a thread.
@@ -72,7 +72,7 @@ def deno_kernel(
         DENO_NO_PROMPT="1", DENO_NO_UPDATE_CHECK="1", NO_COLOR="1", COLUMNS="80", LINES="100"
     )
     options = {"permissions": permissions, "config": config}
-    spec = LaunchSpec(
+    return LaunchSpec(
         kernel_type="deno",
         kernel_name="deno",
         env_source="deno",
@@ -98,7 +98,6 @@ def deno_kernel(
         idle_early=True,
         first=define_mark() + ("" if config is None else f"Deno.chdir({json.dumps(str(folder))})"),
     )
-    return spec, tuple(notes)
 
 
 def _configuration(wanted: DenoRuntime, folder: Path, notes: list[str]) -> dict[str, Any]:

@@ -80,5 +80,4 @@ class Preparation:
     async def _deno_kernel(self, wanted: DenoRuntime, folder: Path, report: Report) -> LaunchSpec:
         program = await self._deno.get(report)
         make = partial(deno_kernel, wanted, program, folder=folder)
-        spec, _ = await trio.to_thread.run_sync(make)
-        return spec
+        return await trio.to_thread.run_sync(make)

@@ -20,7 +20,8 @@ HEADING = "Notebook metadata of a Deno notebook"
 
 
 def launch(folder: Path, **wanted: Any) -> tuple[LaunchSpec, tuple[str, ...]]:
-    return deno_kernel(DenoRuntime(**wanted), Path("/deno"), {}, folder=folder)
+    spec = deno_kernel(DenoRuntime(**wanted), Path("/deno"), {}, folder=folder)
+    return spec, spec.notes
 
 
 def options(spec: LaunchSpec) -> dict[str, Any]:
