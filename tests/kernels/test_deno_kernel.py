@@ -70,8 +70,7 @@ def deno_environ(tmp_path: Path) -> dict[str, str]:
 
 def launch(tmp_path: Path, deno: Path, **wanted: Any) -> LaunchSpec:
     runtime = DenoRuntime(folder=work(tmp_path), **wanted)
-    spec = deno_kernel(runtime, deno, deno_environ(tmp_path))
-    return spec
+    return deno_kernel(runtime, deno, deno_environ(tmp_path))
 
 
 def work(tmp_path: Path) -> Path:
