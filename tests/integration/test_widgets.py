@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from runtimed import Session
 from runtimed.messages.buffers import take_buffers
 from runtimed.messages.comms import Comms, CommState
 from runtimed.protocol import broadcasts, events, handshake, requests, responses
+from waiting import wait_until
 from wire_peer import WirePeer, connect
 
 pytestmark = pytest.mark.real
@@ -107,7 +107,7 @@ async def until(condition: Callable[[], bool], peer: WirePeer) -> None:
 
 async def test_peers_share_the_widgets_of_a_real_kernel(daemon_home: DaemonHome) -> None:
     name = f"widgets-{uuid4()}"
-    with trio.fail_after(60):
+    with trio.fail_after(120):
         async with joined(daemon_home, name) as one, joined(daemon_home, name) as two:
             await one.peer.ask(requests.LaunchKernel("python", "auto"))
             assert (await one.run(WIDGETS)).outcome == "ok"
@@ -146,7 +146,7 @@ async def test_peers_share_the_widgets_of_a_real_kernel(daemon_home: DaemonHome)
 
 async def test_what_output_widgets_capture_lasts(daemon_home: DaemonHome) -> None:
     name = f"capture-{uuid4()}"
-    with trio.fail_after(60):
+    with trio.fail_after(120):
         async with joined(daemon_home, name) as one:
             await one.peer.ask(requests.LaunchKernel("python", "auto"))
             await one.run(WIDGETS)
@@ -205,6 +205,7 @@ def test_sessions_drive_widgets(session_factory: Callable[..., Session]) -> None
     name = f"driven-{uuid4()}"
     one, two = session_factory(notebook_id=name), session_factory(notebook_id=name)
     assert one.run(WIDGETS).success
+    wait_until(lambda: two.get_comms() and two.get_comms() == one.get_comms())
     comms = {comm.model_name: comm for comm in two.get_comms()}
     assert comms["ImageModel"].state["value"] == bytes(range(256))
     two.send_comm(comms["IntSliderModel"].comm_id, {"value": 42})
@@ -213,19 +214,12 @@ def test_sessions_drive_widgets(session_factory: Callable[..., Session]) -> None
     assert result.stdout == "of the cell\n[42] 42 b'\\x00png'\n"
     wait_until(lambda: one.get_comms() == two.get_comms())
     late = session_factory(notebook_id=name)
-    assert late.get_comms() == one.get_comms()
+    wait_until(lambda: late.get_comms() == one.get_comms())
     output = next(c for c in late.get_comms() if c.model_name == "OutputModel")
     assert [o.get("text") for o in output.state["outputs"]] == ["one\ntwo\n", None, "four\n"]
     one.restart_kernel()
     assert one.get_comms() == []
     wait_until(lambda: two.get_comms() == late.get_comms() == [])
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    give_up = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < give_up
-        time.sleep(0.01)
 
 
 async def test_a_stock_peer_that_knows_none_of_this_is_told_nothing_new(
