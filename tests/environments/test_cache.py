@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from fake_maker import FakeMaker, add_package, has
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from runtimed.environments.cache import EnvironmentCache, Lease, Limits
@@ -27,65 +28,10 @@ from runtimed.environments.cache_folders import (
     read_record,
     remove_unused,
 )
-from runtimed.environments.environment import Environment, Kind
 from runtimed.environments.locks import try_lock
 from runtimed.environments.wanted import UvPackages
 from runtimed.errors import EnvironmentBuildFailed
 from runtimed.protocol import progress
-
-
-class FakeMaker:
-    """Makes folders that look like environments; `gate`, when there is one, holds builds up."""
-
-    kind: Kind = "uv"
-
-    def __init__(self) -> None:
-        self.built: list[UvPackages] = []
-        self.extended: list[UvPackages] = []
-        self.finished: list[Path] = []
-        self.with_base = False
-        self.can_extend = True
-        self.gate: trio.Event | None = None
-        self.failure: Exception | None = None
-
-    async def fingerprint(self, wanted: UvPackages) -> str:
-        text = "".join(sorted(wanted.requirements)).encode().hex()
-        return text.ljust(64, "0")[:64]
-
-    def base(self, wanted: UvPackages) -> UvPackages | None:
-        return UvPackages(()) if self.with_base and wanted.requirements else None
-
-    async def build(self, path: Path, wanted: UvPackages, report: object) -> None:
-        assert callable(report)
-        self.built.append(wanted)
-        report(progress.CreatingVenv())
-        (path / "bin").mkdir(parents=True)
-        (path / "bin" / "python").touch()
-        report(progress.InstallingPackages(packages=wanted.requirements))
-        if self.gate is not None:
-            await self.gate.wait()
-        if self.failure is not None:
-            raise self.failure
-        for name in wanted.requirements:
-            add_package(path, name)
-
-    async def extend(self, path: Path, wanted: UvPackages, report: object) -> bool:
-        self.extended.append(wanted)
-        for name in wanted.requirements:
-            add_package(path, name)
-        return self.can_extend
-
-    async def finish(self, path: Path) -> None:
-        self.finished.append(path)
-
-
-def add_package(path: Path, name: str) -> None:
-    (path / "lib/python3.11/site-packages" / f"{name}-1.0.dist-info").mkdir(parents=True)
-    (path / "lib/python3.11/site-packages" / f"{name}.py").write_text("x" * 1000)
-
-
-def has(environment: Environment, name: str) -> bool:
-    return (environment.path / "lib/python3.11/site-packages" / f"{name}.py").exists()
 
 
 @pytest.fixture

@@ -14,13 +14,14 @@ from runtimed.environments.conda.builder import CondaBuilder
 from runtimed.environments.conda.cached import CondaPackagesMaker
 from runtimed.environments.conda.channels import ChannelMap
 from runtimed.environments.environment import Kind
+from runtimed.environments.own_copies import OwnCopies
 from runtimed.environments.pool import Pool
 from runtimed.environments.uv_builder import UvBuilder
 from runtimed.environments.uv_packages import NO_PACKAGES, UvPackagesMaker
 from runtimed.environments.wanted import CondaPackages, UvPackages
 from runtimed.settings.store import SettingsStore
 
-__all__ = ["channel_map", "make_cache", "make_pools", "run_pools"]
+__all__ = ["channel_map", "make_cache", "make_copies", "make_pools", "run_pools"]
 
 
 def make_pools(config: Config, settings: SettingsStore) -> dict[Kind, Pool]:
@@ -39,7 +40,12 @@ def make_cache(config: Config, settings: SettingsStore) -> EnvironmentCache:
         CondaPackages: CondaPackagesMaker(channels=lambda: channel_map(settings.current)),
     }
     limits = Limits.of(os.environ)
-    return EnvironmentCache(config.cached_envs, makers, limits, keep_ready=(NO_PACKAGES,))
+    return EnvironmentCache(config.cached_envs, makers, limits)
+
+
+def make_copies(cache: EnvironmentCache) -> OwnCopies:
+    """The copies that kernels get of what is in the cache."""
+    return OwnCopies(cache, beginnings=(NO_PACKAGES,))
 
 
 def channel_map(settings: Settings) -> ChannelMap:

@@ -21,10 +21,9 @@ from runtimed.blobs.store import BlobStore
 from runtimed.daemon.config import Config, prepare_directories
 from runtimed.daemon.greeting import Greeting
 from runtimed.daemon.pool_channel import PoolService
-from runtimed.daemon.pooling import make_cache, make_pools, run_pools
+from runtimed.daemon.pooling import make_cache, make_copies, make_pools, run_pools
 from runtimed.daemon.server import ConnectionHandler, listening_socket, serve_unix
 from runtimed.daemon.singleton import DaemonInfo, hold_lock, now_text, write_info
-from runtimed.environments.own_copies import OwnCopies
 from runtimed.environments.trust.files import TrustFiles
 from runtimed.kernels.kernels import Kernels
 from runtimed.kernels.preparation import Preparation
@@ -60,7 +59,7 @@ async def run(
         settings = SettingsStore(paths.settings, settings_folder())
         pools = make_pools(config, settings)
         cache = make_cache(config, settings)
-        copies = OwnCopies(cache)
+        copies = make_copies(cache)
         kernels = Kernels(
             connections=paths.connections,
             registry=KernelRegistry(paths.kernel_registry),

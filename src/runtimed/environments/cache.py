@@ -13,7 +13,7 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -38,7 +38,7 @@ from runtimed.environments.cache_folders import (
     take,
     write_record,
 )
-from runtimed.environments.clone import clone_environment
+from runtimed.environments.clone import clone_environment, move_environment
 from runtimed.environments.environment import Environment, Kind
 from runtimed.environments.locks import hold_lock, try_lock
 from runtimed.environments.wanted import Packages, UvPackages
@@ -150,13 +150,12 @@ class EnvironmentCache:
         root: Path,
         makers: Mapping[type, Maker],
         limits: Limits | None = None,
-        *,
-        keep_ready: Sequence[Packages] = (),
     ) -> None:
         self.root = root
         self.limits = limits or Limits()
+        #: Gives a copy of the environment at a path that was made ahead, for a build to begin with.
+        self.copy_ahead: Callable[[Path], Lease | None] = lambda path: None
         self._makers = dict(makers)
-        self._keep_ready = tuple(keep_ready)
         self._building: dict[str, _Building] = {}
         self._leases: set[Lease] = set()
         self._unfinished: dict[Path, Maker] = {}
@@ -313,13 +312,23 @@ class EnvironmentCache:
             return False
         lease = await self._lease(base, _without_ends(report))
         try:
-            await self._clone(lease.path, path)
+            await self._begin_with(lease, path)
         finally:
             lease.release()
         if await maker.extend(path, wanted, report):
             return True
         await trio.to_thread.run_sync(_clear, path)
         return False
+
+    async def _begin_with(self, base: Lease, path: Path) -> None:
+        ahead = self.copy_ahead(base.path)
+        if ahead is None:
+            await self._clone(base.path, path)
+            return
+        try:
+            await trio.to_thread.run_sync(move_environment, ahead.path, path)
+        finally:
+            ahead.release()
 
     async def _clone(self, source: Path, path: Path) -> None:
         def clone() -> None:
@@ -346,15 +355,10 @@ class EnvironmentCache:
     async def run(
         self, *, task_status: trio.TaskStatus[EnvironmentCache] = trio.TASK_STATUS_IGNORED
     ) -> None:
-        """Do what nobody waits for: bytecode, sizes, removing what is old or too much, and
-        building what is to be kept ready. Runs until cancelled."""
+        """Do what nobody waits for: bytecode, sizes, and removing what is old or too much. Runs
+        until cancelled."""
         task_status.started(self)
         await trio.sleep(_SETTLE)
-        for wanted in self._keep_ready:
-            try:
-                (await self.lease(wanted, _ignore)).release()
-            except Exception as error:  # who wants one will be told
-                log.warning("environment not prepared error=%s", error)
         look_at = trio.current_time()
         while True:
             self._stir = trio.Event()
@@ -468,10 +472,6 @@ def _without_ends(report: Report) -> Report:
             report(phase)
 
     return pass_on
-
-
-def _ignore(phase: progress.Phase) -> None:
-    pass
 
 
 def _disk_trouble(error: OSError, root: Path) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 from runtimed.environments.conda.prefixed import prefixed_files
 from runtimed.environments.directories import MARKER
 
-__all__ = ["clone_environment"]
+__all__ = ["clone_environment", "move_environment"]
 
 _NOT_LINKABLE = {
     errno.EXDEV,
@@ -81,6 +81,38 @@ def clone_environment(template: Path, clone: Path, checkpoint: Callable[[], None
                     _link(entry.path, there)
                 elif not entry.name.startswith(MARKER):
                     _copy(entry, there, names)
+
+
+def move_environment(clone: Path, target: Path) -> None:
+    """Give a clone of a virtual environment another name, of the same length in the same folder.
+
+    Nobody may run in it. Touches what cloning has written, which is little, and links nothing.
+    Raises: OSError; ValueError for what can't be moved so.
+    """
+    if (clone.parent, len(clone.name)) != (target.parent, len(target.name)):
+        raise ValueError(f"{clone} can't become {target}")
+    if prefixed_files(clone) is not None:
+        raise ValueError(f"{clone} is a conda environment")
+    clone.rename(target)
+    names = (os.fsencode(clone.name), os.fsencode(target.name))
+    for folder, folders, files in os.walk(target):
+        installed = not _PACKAGES.isdisjoint(Path(folder).parts)
+        if installed:
+            folders.clear()  # below it, all is linked
+        for file in files:
+            path = Path(folder, file)
+            if not path.is_symlink() and (not installed or file.endswith(".pth")):
+                _rename_in(path, names)
+
+
+def _rename_in(path: Path, names: tuple[bytes, bytes]) -> None:
+    if path.stat().st_size > _COPIED_UP_TO and not _is_script(str(path)):
+        return  # linked
+    content = path.read_bytes()
+    if names[0] in content:
+        times = path.stat()
+        path.write_bytes(content.replace(*names))
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
 def _link(source: str, target: str) -> None:

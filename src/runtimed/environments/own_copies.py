@@ -3,12 +3,13 @@
 A kernel is free to change what it runs in: packages are installed into it while it runs, by the
 daemon or by whoever uses it (`%uv pip install`). So each gets a copy made of hard links, and the
 cached environment stays what its name says. After a copy has been given out another one is made, so
-that the next kernel need not wait for it.
+that the next kernel need not wait for it; and of what most builds begin with one is always there.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import trio
@@ -23,19 +24,29 @@ __all__ = ["OwnCopies"]
 
 log = logging.getLogger(__name__)
 
-#: Seconds between a use and the next copy: the kernel that has just begun needs the disk more.
+#: Seconds between a use and the next copy: the kernel that has just begun needs the disk more; and
+#: from the start to the first one.
 _QUIET = 2.0
+_SETTLE = 10.0
 
 
 class OwnCopies:
-    """Gives out copies of what is in a cache. At most `spares` of them wait for the next kernel."""
+    """Gives out copies of what is in a cache. At most `spares` of them wait for the next kernel.
 
-    def __init__(self, cache: EnvironmentCache, *, spares: int = 3) -> None:
+    beginnings: what the cache's builds begin with; it is built, and copied ahead for them.
+    """
+
+    def __init__(
+        self, cache: EnvironmentCache, *, spares: int = 3, beginnings: Sequence[Packages] = ()
+    ) -> None:
         self._cache = cache
         self._most = spares
+        self._beginnings = tuple(beginnings)
         self._spares: dict[Path, Lease] = {}  # by what they are a copy of, the latest used last
+        self._kept: set[Path] = set()  # what the beginnings are
         self._used: dict[Path, Packages] = {}
         self._wake = trio.Event()
+        cache.copy_ahead = self._pop
 
     async def take(self, wanted: Packages, report: Report) -> Lease:
         """A copy of the environment that is wanted, which is built unless it is there.
@@ -46,15 +57,9 @@ class OwnCopies:
         """
         shared = await self._cache.lease(wanted, _without_ready(report))
         try:
-            own = self._spares.pop(shared.path, None)
-            if own is not None and not own.python.exists():
-                own.release()
-                own = None
-            if own is None:
-                own = await self._cache.own_copy(shared)
+            own = self._pop(shared.path) or await self._cache.own_copy(shared)
             if self._most > 0:
                 self._used[shared.path] = wanted
-                self._wake.set()
         except RuntimedError as error:
             report(progress.Error(message=str(error)))
             raise
@@ -69,29 +74,46 @@ class OwnCopies:
         """Make copies ahead. Runs until cancelled; those that nobody took are then given up."""
         task_status.started(self)
         try:
-            while True:
+            with trio.move_on_after(_SETTLE):
                 await self._wake.wait()
                 await trio.sleep(_QUIET)
+            while True:
                 self._wake = trio.Event()
                 while self._used:
-                    await self._make_spare(*self._used.popitem())
+                    _, wanted = self._used.popitem()
+                    await self._make_spare(wanted)
+                for wanted in self._beginnings:
+                    await self._make_spare(wanted, keep=True)
+                await self._wake.wait()
+                await trio.sleep(_QUIET)
         finally:
             for spare in self._spares.values():
                 spare.release()
             self._spares.clear()
 
-    async def _make_spare(self, path: Path, wanted: Packages) -> None:
+    def _pop(self, path: Path) -> Lease | None:
+        spare = self._spares.pop(path, None)
+        self._wake.set()  # there is one less, or there should have been one
+        if spare is not None and not spare.python.exists():
+            spare.release()
+            return None
+        return spare
+
+    async def _make_spare(self, wanted: Packages, *, keep: bool = False) -> None:
         try:
             shared = await self._cache.lease(wanted, _ignore)
             try:
-                if shared.path == path and path not in self._spares:
-                    self._spares[path] = await self._cache.own_copy(shared)
+                if keep:
+                    self._kept.add(shared.path)
+                if shared.path not in self._spares:
+                    self._spares[shared.path] = await self._cache.own_copy(shared)
             finally:
                 shared.release()
         except Exception as error:  # who wants one next will be told
-            log.warning("no copy made ahead path=%s error=%s", path, error)
-        while len(self._spares) > self._most:
-            self._spares.pop(next(iter(self._spares))).release()
+            log.warning("no copy made ahead wanted=%s error=%s", wanted, error)
+        others = [path for path in self._spares if path not in self._kept]
+        for path in others[: max(0, len(others) - self._most)]:
+            self._spares.pop(path).release()
 
 
 def _without_ready(report: Report) -> Report:
