@@ -13,6 +13,7 @@ import trio
 
 from conda_channel import CondaChannel, make_channel
 from daemon_home import DaemonHome
+from jupyter_kernels import Stranger, real_kernel
 from runtimed.environments.deno import DenoTool
 
 if TYPE_CHECKING:
@@ -179,3 +180,11 @@ def deno(tmp_path_factory: pytest.TempPathFactory) -> Path:
             return await program.get(lambda phase: None)
 
     return trio.run(find)
+
+
+@pytest.fixture(scope="session")
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stranger]:
+    """A kernel that another Jupyter program started: one for all tests, which leave it running and
+    its namespace as it is."""
+    with real_kernel(tmp_path_factory.mktemp("runtime")) as kernel:
+        yield kernel

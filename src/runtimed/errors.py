@@ -13,6 +13,7 @@ __all__ = [
     "BlobStoreFull",
     "BlobTooLarge",
     "CellNotFound",
+    "ConnectionFileUnusable",
     "ConnectionLost",
     "DaemonUnreachable",
     "DocumentTooNew",
@@ -74,6 +75,10 @@ class CellNotFound(RuntimedError):
     def __init__(self, cell_id: str) -> None:
         super().__init__(f"Cell not found: {cell_id}")
         self.cell_id = cell_id
+
+
+class ConnectionFileUnusable(RuntimedError):
+    """A Jupyter connection file can't be used; the message says why."""
 
 
 class DocumentUnreadable(RuntimedError):
