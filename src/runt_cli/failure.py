@@ -30,10 +30,18 @@ class Fail(click.ClickException):
 def fail(action: str, error: Exception, hint: str = "") -> Fail:
     """The Fail for an action that an error ended; exit code 3 when that is that no daemon runs.
 
-    Shape: `<action>: <error>`, then the hint as a sentence of its own.
+    Shape: `<action>: <error>`, then the hint as a sentence of its own. A daemon that hangs is
+    named, and so is what ends it.
     """
-    from runtimed.errors import DaemonUnreachable
+    from runtimed.errors import DaemonSilent, DaemonUnreachable
 
+    if isinstance(error, DaemonSilent):
+        who = f"pid {error.pid}, socket {error.socket}" if error.pid else f"socket {error.socket}"
+        kill = f", or kill -9 {error.pid}" if error.pid else ""
+        return Fail(
+            f"{action}: the daemon ({who}) has not answered for {error.seconds:g} seconds. "
+            f"It hangs or is overloaded: see 'runt logs', try 'runt daemon restart'{kill}"
+        )
     code = DAEMON_NOT_RUNNING if isinstance(error, DaemonUnreachable) else FAILED
     if hint:
         return Fail(f"{action}: {str(error).rstrip('.')}. {hint}", code)

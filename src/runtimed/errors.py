@@ -15,6 +15,7 @@ __all__ = [
     "CellNotFound",
     "ConnectionFileUnusable",
     "ConnectionLost",
+    "DaemonSilent",
     "DaemonUnreachable",
     "DocumentTooNew",
     "DocumentUnreadable",
@@ -56,6 +57,19 @@ class RemoteProtocolError(ProtocolError):
 
 class DaemonUnreachable(RuntimedError):
     """No daemon answers at the socket."""
+
+
+class DaemonSilent(RuntimedError):
+    """A daemon took a connection and did not answer in time.
+
+    Shape: `pid` is that of the process behind `socket`, where it is known; `seconds` it was given.
+    """
+
+    def __init__(self, socket: str, pid: int | None, seconds: float) -> None:
+        super().__init__("Connection timed out")
+        self.socket = socket
+        self.pid = pid
+        self.seconds = seconds
 
 
 class ConnectionLost(RuntimedError):

@@ -157,6 +157,6 @@ def test_a_notebook_without_peers_stays_as_long_as_the_setting_says(
     open_session(home, notebook_id="book").close()
     assert "book" in home.runt("notebooks").stdout
     deadline = time.monotonic() + 30
-    while "room closed notebook=book" not in home.log:
+    while "room closed room=book" not in home.log:
         assert time.monotonic() < deadline
         time.sleep(0.05)

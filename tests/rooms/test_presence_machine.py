@@ -90,7 +90,7 @@ class PresenceMachine(RuleBasedStateMachine):
         super().__init__()
         self.clock = trio.testing.MockClock()
         self.peers: set[Peer] = set()
-        self.room = RoomPresence("room", self.peers)
+        self.room = RoomPresence(self.peers)
         self.here: dict[Peer, Client] = {}
         self.model: dict[str, Known] = {}
         self.kernel_now = KernelState("not_started", "")

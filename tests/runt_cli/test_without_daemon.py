@@ -83,7 +83,20 @@ def test_status_for_people_without_a_daemon(nobody: DaemonHome) -> None:
         "Service installed:  no\n"
         "Daemon running:     no\n"
         "Socket:             ~/c/runt/runtimed.sock\n"
-        "Log:                ~/c/runt/runtimed.log\n"
+        "\n"
+        "Paths:\n"
+        "  State:            ~/c/runt\n"
+        "  Log:              ~/c/runt/runtimed.log\n"
+        "  Environments:     ~/c/runt/envs\n"
+        "  Blobs:            ~/c/runt/blobs\n"
+        "  Notebooks:        ~/notebooks\n"
+        "  Settings:         ~/config/nteract/settings.json\n"
+        "\n"
+        "Variables that act:\n"
+        f"  RUNTIMED_TEST_HOME={nobody.home}\n"
+        f"  XDG_CACHE_HOME={nobody.home}/c\n"
+        f"  XDG_CONFIG_HOME={nobody.home}/config\n"
+        f"  XDG_DATA_HOME={nobody.home}/data\n"
     )
 
 

@@ -20,7 +20,9 @@ def flush() -> None:
     from runtimed.errors import RuntimedError
 
     try:
-        DaemonClient().flush_pool()
+        client = DaemonClient()
+        client.check()  # what hangs is told from what has much to remove
+        client.flush_pool()
     except RuntimedError as error:
         raise fail("Failed to flush pool", error) from error
     click.echo("Pool flushed — environments will be rebuilt")

@@ -6,6 +6,9 @@ import click
 
 __all__ = ["logs"]
 
+#: Seconds for the daemon to say what a notebook is called; the log can be read without it.
+_PATIENCE = 2.0
+
 
 @click.command
 @click.option("-f", "--follow", is_flag=True, help="Go on printing what is added, until Ctrl-C.")
@@ -13,34 +16,107 @@ __all__ = ["logs"]
     "-n",
     "--lines",
     type=click.IntRange(min=0),
-    default=50,
-    show_default=True,
     metavar="N",
-    help="How many lines to begin with.",
+    help="How many lines to begin with.  [default: 50; with --since all]",
 )
-def logs(follow: bool, lines: int) -> None:
-    """Show the end of the daemon's log.
+@click.option(
+    "--level",
+    type=click.Choice(["debug", "info", "warning", "error", "critical"], case_sensitive=False),
+    help="Only this level and graver ones.",
+)
+@click.option("--notebook", metavar="NOTEBOOK", help="Only what names this notebook: path or id.")
+@click.option(
+    "--since", metavar="TIME", help="Only what is newer: 10m, 1h30m, 2d, 14:30, 2026-03-15."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one object for each record.")
+def logs(
+    follow: bool,
+    lines: int | None,
+    level: str | None,
+    notebook: str | None,
+    since: str | None,
+    as_json: bool,
+) -> None:
+    """Show the end of the daemon's log, files that were rotated away included.
+
+    Lines that follow a record, such as a traceback, are shown with it. With --json, N counts
+    records; each has time, level, logger, message, its fields, and such lines as detail.
 
     \b
     Examples:
       runt logs -n 200
       runt logs -f
+      runt logs --level warning --since 1h
+      runt logs --notebook analysis.ipynb
+      runt logs --json --level error
     """
+    import math
     import sys
+    from datetime import datetime
 
     from runt_cli.failure import Fail
-    from runt_cli.tail import follow_file, last_lines
+    from runt_cli.log_view import JsonPrinter, TextPrinter, last_wanted, parse_since
+    from runt_cli.tail import follow_file, newest_first, whole_lines
+    from runt_cli.terminal import is_terminal, uses_colour
+    from runtimed.daemon.log_records import LEVELS, Wanted
     from runtimed.paths import default_paths
 
-    path = default_paths().log
-    out = sys.stdout.buffer
     try:
-        with path.open("rb") as log:
-            out.write(last_lines(log, lines))
-            out.flush()
-            if follow:
-                for data in follow_file(path, log):
-                    out.write(data)
-                    out.flush()
+        moment = parse_since(since, datetime.now()) if since is not None else None
+    except ValueError:
+        raise click.BadParameter(
+            f"{since!r} is no time; use 10m, 14:30 or 2026-03-15 14:30.", param_hint="--since"
+        ) from None
+    wanted = Wanted(
+        level=LEVELS[level.upper()] if level else 0,
+        rooms=_names_of(notebook) if notebook else (),
+        since=moment,
+    )
+    count = lines if lines is not None else math.inf if moment else 50
+    out = sys.stdout.buffer
+
+    printer: JsonPrinter | TextPrinter
+    if as_json:
+        printer = JsonPrinter(out.write, wanted)
+    else:
+        terminal, colour = is_terminal(sys.stdout), uses_colour(sys.stdout)
+        printer = TextPrinter(out.write, wanted, terminal=terminal, colour=colour)
+    path = default_paths().log
+    try:
+        log = path.open("rb")
     except FileNotFoundError:
         raise Fail(f"Log file not found: {path}") from None
+    with log:
+        # Who follows shows the line that is just being written once it is whole.
+        end = whole_lines(log) if follow else None
+        if count:
+            found = last_wanted(newest_first(path, log, end), wanted, count, of_records=as_json)
+            printer.print(found)
+        out.flush()
+        if end is not None:
+            log.seek(end)
+            for data in follow_file(path, log):
+                printer.feed(data)
+                out.flush()
+
+
+def _names_of(notebook: str) -> set[str]:
+    """What the log may call a notebook: its id, its path, and the text itself.
+
+    A notebook that was saved after it was opened has both; only a daemon that has it open knows.
+    """
+    from pathlib import Path
+
+    from runtimed.client.daemon_client import DaemonClient
+    from runtimed.errors import RuntimedError
+
+    names = {notebook, str(Path(notebook).expanduser().resolve())}
+    try:
+        rooms = DaemonClient(timeout=_PATIENCE).list_rooms()
+    except RuntimedError:
+        rooms = []
+    for room in rooms:
+        known = {str(room[key]) for key in ("notebook_id", "path") if room[key]}
+        if known & names:
+            names |= known
+    return names

@@ -17,10 +17,11 @@ def ping() -> None:
     """
     from runt_cli.failure import fail
     from runtimed.client.daemon_client import DaemonClient
-    from runtimed.errors import RuntimedError
+    from runtimed.errors import DaemonSilent, RuntimedError
 
     try:
-        DaemonClient().status()
+        DaemonClient().check()
     except RuntimedError as error:
-        raise fail("Daemon not running", error) from error
+        hangs = isinstance(error, DaemonSilent)
+        raise fail("Daemon hangs" if hangs else "Daemon not running", error) from error
     click.echo("pong")

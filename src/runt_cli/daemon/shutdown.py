@@ -16,10 +16,18 @@ def shutdown() -> None:
       runt daemon shutdown
     """
     from runt_cli.daemon.process import stop_daemon
-    from runt_cli.failure import DAEMON_NOT_RUNNING, Fail
+    from runt_cli.failure import DAEMON_NOT_RUNNING, Fail, fail
+    from runtimed.client.daemon_client import DaemonClient
+    from runtimed.errors import DaemonSilent, RuntimedError
     from runtimed.paths import default_paths
 
     paths = default_paths()
+    try:
+        DaemonClient().check()
+    except DaemonSilent as error:  # whoever asks would wait with it
+        raise fail("Failed to shutdown daemon", error) from error
+    except RuntimedError:
+        pass
     if stop_daemon(paths) is None:
         raise Fail(
             f"Failed to shutdown daemon: no daemon answers at {paths.socket}", DAEMON_NOT_RUNNING

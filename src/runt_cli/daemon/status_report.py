@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from runt_cli.daemon.process import daemon_info
 from runtimed.client.daemon_client import DaemonClient
-from runtimed.errors import RuntimedError
+from runtimed.errors import DaemonSilent, RuntimedError
 from runtimed.paths import Paths, config_root, default_paths, worktree_hash
 
-__all__ = ["status_report"]
+__all__ = ["Looked", "acting_variables", "look", "open_rooms"]
+
+#: Seconds for the daemon to answer.
+_PATIENCE = 3.0
 
 _VARIABLES = (
     "RUNTIMED_DEV",
@@ -32,18 +36,36 @@ _COUNTS = (
 #: Keys of the pools that are there only when they say something.
 _OPTIONAL = ("uv_error", "conda_error", "uv_warm_kernels", "uv_warm_kernels_target")
 
+#: Variables beside those of our own that decide where things lie or what is logged.
+_FOREIGN = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "RUST_LOG", "JUPYTER_RUNTIME_DIR")
+_OWN = ("RUNTIMED_", "RUNT_", "CONDUCTOR_WORKSPACE_")
 
-def status_report() -> dict[str, Any]:
-    """The report, as `--json` prints it.
+
+@attrs.frozen
+class Looked:
+    """What was found: the report as `--json` prints it, and why no daemon answers if none does."""
+
+    paths: Paths
+    report: dict[str, Any]
+    trouble: RuntimedError | None
+
+    @property
+    def silent(self) -> DaemonSilent | None:
+        """The daemon that is there and does not answer."""
+        return self.trouble if isinstance(self.trouble, DaemonSilent) else None
+
+
+def look() -> Looked:
+    """Ask the daemon, and read what lies beside its socket.
 
     Source: command line specification, "daemon status"; its keys, no more and no fewer.
     """
     paths = default_paths()
     info = daemon_info(paths)
-    stats = _pool_stats()
+    stats, trouble = _pool_stats()
     port = info.get("blob_port") if info and stats is not None else None
-    workspace = paths.workspace or _git_top_level()
-    return {
+    workspace = paths.workspace or _git_top_level(Path.cwd())
+    report = {
         "channel": "stable",
         "socket_path": str(info["endpoint"]) if info and "endpoint" in info else str(paths.socket),
         "installed": _service_file().exists(),
@@ -62,15 +84,33 @@ def status_report() -> dict[str, Any]:
         "blob_url": f"http://127.0.0.1:{port}" if port else None,
         "worktree_hash": worktree_hash(workspace) if workspace else None,
     }
+    return Looked(paths, report, trouble)
 
 
-def _pool_stats() -> dict[str, Any] | None:
+def open_rooms() -> list[dict[str, Any]] | None:
+    """The open notebooks; None when the daemon does not say."""
     try:
-        stats: dict[str, Any] = dict(DaemonClient().status())
+        return DaemonClient(timeout=_PATIENCE).list_rooms()
     except RuntimedError:
         return None
+
+
+def acting_variables() -> dict[str, str]:
+    """The variables of this environment that change which daemon is meant, or what one does."""
+    return {
+        name: value
+        for name, value in sorted(os.environ.items())
+        if name in _FOREIGN or name.startswith(_OWN)
+    }
+
+
+def _pool_stats() -> tuple[dict[str, Any] | None, RuntimedError | None]:
+    try:
+        stats: dict[str, Any] = dict(DaemonClient(timeout=_PATIENCE).status())
+    except RuntimedError as error:
+        return None, error
     counts = {key: stats.get(key, 0) for key in _COUNTS}
-    return counts | {key: stats[key] for key in _OPTIONAL if stats.get(key) is not None}
+    return counts | {key: stats[key] for key in _OPTIONAL if stats.get(key) is not None}, None
 
 
 def _service_file() -> Path:
@@ -86,12 +126,10 @@ def _notebooks_folder(paths: Paths) -> str | None:
     return str(Path(home) / "notebooks") if home else None
 
 
-def _git_top_level() -> Path | None:
-    try:
-        found = subprocess.run(
-            ["git", "rev-parse", "--show-toplevel"], capture_output=True, text=True, check=False
-        )
-    except OSError:
-        return None
-    text = found.stdout.strip()
-    return Path(text) if found.returncode == 0 and text else None
+def _git_top_level(folder: Path) -> Path | None:
+    """The repository that a folder is in. Looked for and not asked of git, which would take as long
+    as everything else here."""
+    for each in (folder, *folder.parents):
+        if (each / ".git").exists():
+            return each
+    return None

@@ -7,6 +7,8 @@ commands.
 from __future__ import annotations
 
 import os
+import socket
+import struct
 import time
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +19,7 @@ import orjson
 from runtimed.client.connect import connect
 from runtimed.errors import (
     ConnectionLost,
+    DaemonSilent,
     RemoteProtocolError,
     RequestFailed,
     RuntimedError,
@@ -43,9 +46,13 @@ class DaemonClient:
 
     Which daemon is meant is decided when the object is made: by RUNTIMED_SOCKET_PATH and the other
     variables, unless `socket_path` names it.
+    Units: `timeout` in seconds, for each answer; 30 without it.
     """
 
-    def __init__(self, socket_path: str | os.PathLike[str] | None = None) -> None:
+    def __init__(
+        self, socket_path: str | os.PathLike[str] | None = None, *, timeout: float | None = None
+    ) -> None:
+        self._timeout = timeout
         self._paths = (
             default_paths() if socket_path is None else paths_for_socket(Path(socket_path))
         )
@@ -53,10 +60,17 @@ class DaemonClient:
     def ping(self) -> bool:
         """Whether the daemon answers. Never raises."""
         try:
-            self._ask(pool.Ping(), pool.Pong, _PING_TIMEOUT)
+            self.check()
         except (RuntimedError, OSError):
             return False
         return True
+
+    def check(self) -> None:
+        """Return if the daemon answers, at latest after five seconds.
+
+        Raises: RuntimedError that says why it does not.
+        """
+        self._ask(pool.Ping(), pool.Pong, min(self._timeout or _PING_TIMEOUT, _PING_TIMEOUT))
 
     def is_running(self) -> bool:
         """Whether the daemon answers, or the process its info file names is alive. Never raises."""
@@ -105,7 +119,7 @@ class DaemonClient:
         return f"DaemonClient({'connected' if self.ping() else 'disconnected'})"
 
     def _ask(self, request: pool.PoolRequest, expected: type[T], timeout: float | None = None) -> T:
-        timeout = _ANSWER_TIMEOUT if timeout is None else timeout
+        timeout = timeout or self._timeout or _ANSWER_TIMEOUT
         protocol = Connection(Role.CLIENT)
         with connect(self._paths) as connection:
             give_up = time.monotonic() + timeout
@@ -123,21 +137,43 @@ class DaemonClient:
                     connection.settimeout(max(give_up - time.monotonic(), 0.001))
                     protocol.receive_data(connection.recv(_CHUNK))
             except TimeoutError as error:
-                raise RuntimedError("Connection timed out") from error
+                place, pid = str(self._paths.socket), _listener(connection)
+                raise DaemonSilent(place, pid or self._recorded_pid(), timeout) from error
             except OSError as error:
                 raise ConnectionLost from error
             except RemoteProtocolError as error:
                 raise RuntimedError(f"Protocol error: {error}") from error
 
-    def _process_is_alive(self) -> bool:
+    def _recorded_pid(self) -> int | None:
+        """The process that the info file names, alive or not."""
         try:
             pid = orjson.loads(self._paths.info.read_bytes())["pid"]
-            os.kill(pid, 0)
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+        return pid if isinstance(pid, int) else None
+
+    def _process_is_alive(self) -> bool:
+        pid = self._recorded_pid()
+        try:
+            if pid is not None:
+                os.kill(pid, 0)
         except PermissionError:
             return True
-        except (OSError, ValueError, TypeError, KeyError, OverflowError):
+        except (OSError, OverflowError):
             return False
-        return True
+        return pid is not None
+
+
+def _listener(connection: socket.socket) -> int | None:
+    """The process that listens at the other end of a local connection, where the system tells."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return None
+    size = struct.calcsize("3i")
+    try:
+        found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+    except OSError:
+        return None
+    return struct.unpack("3i", found)[0] or None
 
 
 def _checked(response: pool.PoolResponse, expected: type[T]) -> T:

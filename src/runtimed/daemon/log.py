@@ -8,12 +8,11 @@ import os
 import sys
 from pathlib import Path
 
+from runtimed.daemon.log_records import DATE_FORMAT, LINE_FORMAT, field_text
 from runtimed.errors import StateDirectoryUnusable
+from runtimed.rooms.context import current_room
 
-__all__ = ["set_up_logging"]
-
-_FORMAT = "%(asctime)s [%(levelname)s] %(name)s: %(message)s"
-_DATE = "%Y-%m-%d %H:%M:%S"
+__all__ = ["RoomFormatter", "set_up_logging"]
 
 #: Bytes of one log file, and how many old ones are kept.
 _ROTATE_AT = 10 * 1024 * 1024
@@ -28,7 +27,7 @@ def set_up_logging(level: str, path: Path) -> None:
     Raises: StateDirectoryUnusable.
     """
     root = logging.getLogger()
-    formatter = logging.Formatter(_FORMAT, _DATE)
+    formatter = RoomFormatter(LINE_FORMAT, DATE_FORMAT)
     try:
         file = logging.handlers.RotatingFileHandler(path, maxBytes=_ROTATE_AT, backupCount=_KEPT)
     except OSError as error:
@@ -57,6 +56,17 @@ _LEVELS = {
     "error": logging.ERROR,
     "off": logging.CRITICAL,
 }
+
+
+class RoomFormatter(logging.Formatter):
+    """Puts the room that a record is about at the end of its first line."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        text = super().formatMessage(record)
+        if (room := current_room.get()) is None:
+            return text
+        line, newline, rest = text.partition("\n")
+        return f"{line} room={field_text(room)}{newline}{rest}"
 
 
 def _same_file(path: Path) -> bool:

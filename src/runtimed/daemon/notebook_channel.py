@@ -88,7 +88,7 @@ async def _serve_peer(link: Link, room: Room, peer: Peer) -> None:
         try:
             await _read(link, room, peer, worker)
         except RemoteProtocolError as error:
-            log.warning("peer dropped notebook=%s reason=%s", room.notebook_id, error)
+            log.warning("peer dropped reason=%s", error)
             fault = error
         if fault is None:
             connection.cancel_scope.cancel()
@@ -129,7 +129,7 @@ async def _write(link: Link, room: Room, peer: Peer) -> None:
     while True:
         await peer.wait_work()
         if peer.overrun:
-            log.warning("peer dropped notebook=%s reason=it does not read", room.notebook_id)
+            log.warning("peer dropped reason=it does not read")
             return
         dismissed = peer.dismissed
         frames = peer.take()
@@ -143,7 +143,7 @@ async def _write(link: Link, room: Room, peer: Peer) -> None:
             try:
                 await link.send_bytes(frames[0] if len(frames) == 1 else b"".join(frames))
             except PeerStalled:
-                log.warning("peer dropped notebook=%s reason=it does not read", room.notebook_id)
+                log.warning("peer dropped reason=it does not read")
                 return
         if dismissed is not None:
             return

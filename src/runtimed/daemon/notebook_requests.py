@@ -77,7 +77,7 @@ async def answer(room: Room, peer: Peer, request: Any, written_in: int) -> Any:
     except RuntimedError as error:
         return responses.Error(error=str(error))
     except Exception as error:
-        log.exception("request failed notebook=%s request=%r", room.notebook_id, request)
+        log.exception("request failed request=%r", request)
         what = _FAILURES.get(type(request), "Internal error")
         return responses.Error(error=f"{what}: {type(error).__name__}: {error}")
 

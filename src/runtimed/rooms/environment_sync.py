@@ -143,7 +143,7 @@ class EnvironmentSync:
             try:
                 answer.append(await self._install())
             except Exception as error:
-                log.exception("packages not installed notebook=%s", self._room.notebook_id)
+                log.exception("packages not installed")
                 answer.append(_failed(f"Failed to install packages: {error!r}"))
             finally:
                 done.set()
@@ -193,11 +193,7 @@ class EnvironmentSync:
                 config, uv_deps=(*config.uv_deps, *difference.added)
             )
             self._look.set()
-            log.info(
-                "packages installed notebook=%s packages=%s",
-                self._room.notebook_id,
-                ", ".join(difference.added),
-            )
+            log.info("packages installed packages=%s", ", ".join(difference.added))
             return responses.SyncEnvironmentComplete(synced_packages=difference.added)
 
     def _report(self, phase: progress.Phase) -> None:

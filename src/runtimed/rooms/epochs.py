@@ -168,8 +168,7 @@ class Epochs:
         self._previous = old if peers else None
         self._room.go_on_in(document)
         log.info(
-            "history begun anew notebook=%s epoch=%d changes=%d now=%d peers=%d",
-            document.notebook_id,
+            "history begun anew epoch=%d changes=%d now=%d peers=%d",
             self.number,
             old.changes,
             document.changes,
@@ -232,8 +231,7 @@ async def begun_anew(document: NotebookDocument, bounds: HistoryBounds) -> Noteb
     await _bring_up(copy)
     fresh = copy.finished()
     log.info(
-        "history begun anew at opening notebook=%s changes=%d now=%d",
-        document.notebook_id,
+        "history begun anew at opening changes=%d now=%d",
         document.changes,
         fresh.changes,
     )

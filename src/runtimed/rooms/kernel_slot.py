@@ -37,13 +37,11 @@ class KernelSlot:
 
     def __init__(
         self,
-        notebook_id: str,
         runner: CellRunner,
         kernels: Kernels,
         report: Callable[[str, progress.Phase], None],
         launched: Callable[[], None],
     ) -> None:
-        self._notebook_id = notebook_id
         self._runner = runner
         self._kernels = kernels
         self._report = report
@@ -144,8 +142,7 @@ class KernelSlot:
             launch.failure = "; ".join(map(_reason, leaves(error)))
             expected = all(isinstance(leaf, RuntimedError) for leaf in leaves(error))
             log.error(
-                "kernel failed notebook=%s reason=%s",
-                self._notebook_id,
+                "kernel failed reason=%s",
                 launch.failure,
                 exc_info=None if expected else error,
             )

@@ -39,8 +39,7 @@ _ENDED = ("shutdown", "errored")
 class RoomPresence:
     """Who is where in one room; `peers` are those connected now."""
 
-    def __init__(self, notebook_id: str, peers: Set[Peer]) -> None:
-        self._notebook_id = notebook_id
+    def __init__(self, peers: Set[Peer]) -> None:
         self._peers = peers
         self._table = PresenceTable()
 
@@ -113,4 +112,4 @@ class RoomPresence:
     def _complain(self, peer: Peer, reason: str) -> None:
         if not peer.presence_faulty:  # once is enough: such frames can come by the thousand
             peer.presence_faulty = True
-            log.info("presence ignored notebook=%s reason=%s", self._notebook_id, reason)
+            log.info("presence ignored reason=%s", reason)

@@ -83,7 +83,7 @@ class Room:
         self.path = path
         self.working_dir: Path | None = None
         self.peers: set[Peer] = set()
-        self.presence = RoomPresence(notebook_id, self.peers)
+        self.presence = RoomPresence(self.peers)
         self.loading = False
         self.ending = False
         self.document = NotebookDocument.create(notebook_id, daemon_actor())
@@ -117,9 +117,7 @@ class Room:
         self.epochs = Epochs(self, config.history)
         self._kernel_choice = KernelChoice(self, config.notebooks, disk)
         self.environment = EnvironmentSync(self)
-        self._slot = KernelSlot(
-            notebook_id, self.runner, kernels, self._env_progress, self.environment.look
-        )
+        self._slot = KernelSlot(self.runner, kernels, self._env_progress, self.environment.look)
 
     def __repr__(self) -> str:
         return f"<Room {self.notebook_id} peers={len(self.peers)} cells={len(self.document)}>"
@@ -201,7 +199,7 @@ class Room:
         try:
             frame = encode_broadcast(message)
         except LocalProtocolError as error:
-            log.warning("broadcast left out notebook=%s reason=%s", self.notebook_id, error)
+            log.warning("broadcast left out reason=%s", error)
             return
         for peer in peers:
             peer.post((frame,))
@@ -220,7 +218,7 @@ class Room:
         try:
             frame = encode_broadcast(message)
         except LocalProtocolError as error:
-            log.warning("widget message left out notebook=%s reason=%s", self.notebook_id, error)
+            log.warning("widget message left out reason=%s", error)
             return
         for peer in self.peers:
             if peer is not but:
@@ -316,7 +314,7 @@ class Room:
         except ValueError:
             value = None
         if not isinstance(value, dict):
-            log.warning("initial metadata ignored notebook=%s", self.notebook_id)
+            log.warning("initial metadata ignored")
             return
         self.document.set_metadata_snapshot(value)
         self.trust.metadata_offered()
@@ -453,7 +451,7 @@ class Room:
         try:
             await self._launch("auto", "auto", None, explicit=False)
         except RuntimedError as error:
-            log.warning("auto-launch failed notebook=%s error=%s", self.notebook_id, error)
+            log.warning("auto-launch failed error=%s", error)
 
     def _env_progress(self, kind: str, phase: progress.Phase) -> None:
         self.broadcast(broadcasts.EnvProgress(env_type=kind, phase=phase))
@@ -602,7 +600,7 @@ class Room:
             async with self.trust.recorded():
                 await self._file.save(self.document)
         except OSError as error:
-            log.error("document not saved notebook=%s error=%s", self.notebook_id, error)
+            log.error("document not saved error=%s", error)
             self._schedule.changed(trio.current_time())
             return False
         except BaseException:  # cancelled before a thread was free: the last save brings it

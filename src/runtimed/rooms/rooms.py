@@ -21,6 +21,7 @@ from runtimed.errors import NotebookUnreadable, RuntimedError, leaves
 from runtimed.kernels.kernels import Kernels
 from runtimed.protocol import pool
 from runtimed.rooms.config import RoomConfig
+from runtimed.rooms.context import current_room
 from runtimed.rooms.file_watch import FileWatch
 
 if TYPE_CHECKING:
@@ -154,6 +155,7 @@ class Rooms:
     async def _join(
         self, notebook_id: str, path: Path | None, working_dir: Path | None
     ) -> tuple[Room, Peer]:
+        current_room.set(notebook_id)
         async with self._lock(notebook_id):
             while (room := self._rooms.get(notebook_id)) is not None and room.ending:
                 await room.wait_ended()
@@ -207,19 +209,18 @@ class Rooms:
     ) -> None:
         """Run one room; an error in it ends this room alone."""
         self._rooms[room.notebook_id] = room
-        log.info("room opened notebook=%s", room.notebook_id)
+        log.info("room opened")
         try:
             await room.run(loaded, task_status=task_status)
         except Exception as error:
             log.error(
-                "room failed notebook=%s reason=%s",
-                room.notebook_id,
+                "room failed reason=%s",
                 "; ".join(repr(leaf) for leaf in leaves(error)),
                 exc_info=error,
             )
         finally:
             del self._rooms[room.notebook_id]
-            log.info("room closed notebook=%s", room.notebook_id)
+            log.info("room closed")
 
     async def shutdown_notebook(self, notebook_id: str) -> bool:
         """Close a room whoever is in it, and wait for its end; False if it is not open."""

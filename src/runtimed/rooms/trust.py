@@ -99,7 +99,7 @@ class RoomTrust:
         after = self.content
         if after != before and not self._vouched(_content(state), signature_of(state.snapshot)):
             if not self._tainted:
-                log.warning("not trusted: its file was changed notebook=%s", self._room.notebook_id)
+                log.warning("not trusted: its file was changed")
             self._tainted = True
         self._settle()
 
@@ -210,7 +210,7 @@ class RoomTrust:
         self._tainted = False
         if not content.is_bare:
             self._write_signature(content)
-            log.info("approved notebook=%s content=%r", self._room.notebook_id, content.describe())
+            log.info("approved content=%r", content.describe())
         return self.standing
 
     def lacks_signature(self, state: NotebookState) -> bool:
@@ -290,7 +290,7 @@ class RoomTrust:
     def _complain(self, trouble: str) -> None:
         if trouble != self._trouble:
             self._trouble = trouble
-            log.warning("%s notebook=%s", trouble, self._room.notebook_id)
+            log.warning("%s", trouble)
 
     async def _in_thread(self, function: Any, *arguments: Any) -> Any:
         return await trio.to_thread.run_sync(partial(function, *arguments), limiter=self._disk)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -105,7 +105,13 @@ def test_status_of_a_running_daemon(daemon_home: DaemonHome) -> None:
     assert report["pool_stats"]["uv_target"] == 2
     text = daemon_home.runt("status").stdout
     assert f"PID:                {daemon_home.pid}\n" in text
-    assert "  UV: " in text
+    assert "Version:            0.1.0\n" in text
+    assert re.search(
+        r"^  UV: +\d/2 ready( \(\d warming\))?, \d/1 with a running kernel$", text, re.M
+    )
+    assert "  Conda:            off\n" in text
+    assert re.search(r"^Notebooks: +\d+ open, \d+ with a kernel$", text, re.M)
+    assert re.search(r"^Blobs: +\d+, \d+ k?B$", text, re.M)
 
 
 def test_a_stale_info_file_is_not_taken_for_a_daemon(
@@ -117,7 +123,10 @@ def test_a_stale_info_file_is_not_taken_for_a_daemon(
     assert report["running"] is False
     assert report["daemon_info"]["pid"] > 0
     assert report["blob_url"] is None
-    assert "PID:" not in home.runt("status").stdout
+    text = home.runt("status").stdout
+    assert "PID:" not in text
+    line = f"Daemon running:     no (one that ended without a word had pid {home.pid})\n"
+    assert line in text
     assert home.runt("daemon", "stop").stderr == "Daemon not running.\n"
 
 
@@ -126,13 +135,13 @@ def test_the_log_is_shown_and_followed(daemon_home: DaemonHome) -> None:
     assert shown.returncode == 0
     assert shown.stdout.count("\n") == 1
     following = subprocess.Popen(
-        [sys.executable, "-m", "runt_cli", "logs", "-f", "-n", "0"],
+        [sys.executable, "-m", "runt_cli", "logs", "-f", "-n", "1"],
         env=daemon_home.env,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
     assert following.stdout is not None
-    time.sleep(0.5)
+    assert following.stdout.readline()  # it has begun
     with daemon_home.paths.log.open("a") as log:
         log.write("a line of the test's\n")
     # Whatever the daemon logs meanwhile comes, too.
@@ -142,6 +151,18 @@ def test_the_log_is_shown_and_followed(daemon_home: DaemonHome) -> None:
     _, err = following.communicate(timeout=10)
     assert following.returncode == 130
     assert err.strip() == b""
+
+
+def test_what_a_room_does_is_logged_under_its_name(
+    daemon_home: DaemonHome, session_factory: Callable[..., Any]
+) -> None:
+    notebook = daemon_home.home / "logged with blanks.ipynb"
+    session_factory(notebook_id=str(notebook))
+    shown = daemon_home.runt("logs", "--json", "--notebook", notebook.name)
+    records = [json.loads(line) for line in shown.stdout.splitlines()]
+    assert records[0]["message"] == f'room opened room="{notebook}"'
+    assert all(record["fields"]["room"] == str(notebook) for record in records)
+    assert daemon_home.runt("logs", "--notebook", "elsewhere.ipynb").stdout == ""
 
 
 def test_ps_and_notebooks_and_stop(
