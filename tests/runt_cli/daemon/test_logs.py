@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from in_process import Runt
 
+from in_process import Runt
 from runt_cli.log_view import JsonPrinter, TextPrinter, parse_since
 from runtimed.daemon.log_records import DATE_FORMAT, Wanted
 
