@@ -46,7 +46,7 @@ def cache(tmp_path: Path, maker: FakeMaker) -> EnvironmentCache:
 
 def another(tmp_path: Path, maker: FakeMaker, limits: Limits | None = None) -> EnvironmentCache:
     """The cache of another daemon over the same folder."""
-    return EnvironmentCache(tmp_path / "envs", {UvPackages: maker}, limits)
+    return EnvironmentCache(tmp_path / "envs", {UvPackages: lambda: maker}, limits)
 
 
 def nothing(phase: progress.Phase) -> None:

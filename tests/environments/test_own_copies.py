@@ -27,7 +27,7 @@ def maker() -> FakeMaker:
 
 @pytest.fixture
 def cache(tmp_path: Path, maker: FakeMaker) -> EnvironmentCache:
-    return EnvironmentCache(tmp_path / "envs", {UvPackages: maker})
+    return EnvironmentCache(tmp_path / "envs", {UvPackages: lambda: maker})
 
 
 def nothing(phase: progress.Phase) -> None:

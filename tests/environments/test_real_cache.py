@@ -17,9 +17,9 @@ from package_index import serve_packages
 from runtimed.environments.cache import EnvironmentCache
 from runtimed.environments.cache_folders import folders_in, installed_in
 from runtimed.environments.hot_install import install_more
-from runtimed.environments.uv_packages import NO_PACKAGES, UvPackagesMaker
+from runtimed.environments.uv_packages import UvPackagesMaker
 from runtimed.environments.uv_project import prepare_project
-from runtimed.environments.wanted import UvPackages, UvProject
+from runtimed.environments.wanted import NO_PACKAGES, UvPackages, UvProject
 from runtimed.errors import EnvironmentBuildFailed, RuntimedError
 from runtimed.kernels.connection import socket_directory, write_connection_file
 from runtimed.kernels.kernel import Kernel
@@ -50,7 +50,7 @@ def open_cache(root: Path) -> Callable[..., EnvironmentCache]:
     def make(limit: float = 120, **environ: str) -> EnvironmentCache:
         variables = {**os.environ, **environ}
         maker = UvPackagesMaker(environ=variables, limit=limit)
-        return EnvironmentCache(root, {UvPackages: maker})
+        return EnvironmentCache(root, {UvPackages: lambda: maker})
 
     return make
 

@@ -11,14 +11,12 @@ from runtimed.daemon.config import Config
 from runtimed.document.settings_values import Settings
 from runtimed.environments.cache import EnvironmentCache, Limits, Maker
 from runtimed.environments.conda.builder import CondaBuilder
-from runtimed.environments.conda.cached import CondaPackagesMaker
 from runtimed.environments.conda.channels import ChannelMap
 from runtimed.environments.environment import Kind
 from runtimed.environments.own_copies import OwnCopies
 from runtimed.environments.pool import Pool
 from runtimed.environments.uv_builder import UvBuilder
-from runtimed.environments.uv_packages import NO_PACKAGES, UvPackagesMaker
-from runtimed.environments.wanted import CondaPackages, UvPackages
+from runtimed.environments.wanted import NO_PACKAGES, CondaPackages, UvPackages
 from runtimed.settings.store import SettingsStore
 
 __all__ = ["channel_map", "make_cache", "make_copies", "make_pools", "run_pools"]
@@ -35,12 +33,20 @@ def make_pools(config: Config, settings: SettingsStore) -> dict[Kind, Pool]:
 
 def make_cache(config: Config, settings: SettingsStore) -> EnvironmentCache:
     """The cache of environments for what notebooks list."""
-    makers: dict[type, Maker] = {
-        UvPackages: UvPackagesMaker(),
-        CondaPackages: CondaPackagesMaker(channels=lambda: channel_map(settings.current)),
-    }
-    limits = Limits.of(os.environ)
-    return EnvironmentCache(config.cached_envs, makers, limits)
+
+    # What makes them is imported with the first: the daemon answers before that.
+    def uv() -> Maker:
+        from runtimed.environments.uv_packages import UvPackagesMaker
+
+        return UvPackagesMaker()
+
+    def conda() -> Maker:
+        from runtimed.environments.conda.cached import CondaPackagesMaker
+
+        return CondaPackagesMaker(channels=lambda: channel_map(settings.current))
+
+    makers = {UvPackages: uv, CondaPackages: conda}
+    return EnvironmentCache(config.cached_envs, makers, Limits.of(os.environ))
 
 
 def make_copies(cache: EnvironmentCache) -> OwnCopies:

@@ -37,6 +37,14 @@ __all__ = ["run"]
 
 log = logging.getLogger(__name__)
 
+#: What the first kernel and the first notebook need, and answering does not.
+_LATER = (
+    "runtimed.kernels.kernel",
+    "runtimed.kernels.launch",
+    "runtimed.environments.uv_packages",
+    "runtimed.daemon.notebook_channel",
+)
+
 
 async def run(
     config: Config, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED
@@ -133,9 +141,8 @@ async def _load_the_rest(settings: SettingsStore) -> None:
 
     In threads, so that connections are served meanwhile; the first notebook finds it done.
     """
-    await trio.to_thread.run_sync(
-        import_module, "runtimed.daemon.notebook_channel", abandon_on_cancel=True
-    )
+    for module in _LATER:
+        await trio.to_thread.run_sync(import_module, module, abandon_on_cancel=True)
     await settings.wait_loaded()
     gc.freeze()  # what start-up made stays: no collection need look at it again
 

@@ -14,6 +14,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -143,19 +144,22 @@ class _Building:
 
 
 class EnvironmentCache:
-    """The cache under `root`. makers: who makes an environment, by the class of what is wanted."""
+    """The cache under `root`.
+
+    makers: gives who makes an environment, by the class of what is wanted; asked once for each.
+    """
 
     def __init__(
         self,
         root: Path,
-        makers: Mapping[type, Maker],
+        makers: Mapping[type, Callable[[], Maker]],
         limits: Limits | None = None,
     ) -> None:
         self.root = root
         self.limits = limits or Limits()
         #: Gives a copy of the environment at a path that was made ahead, for a build to begin with.
         self.copy_ahead: Callable[[Path], Lease | None] = lambda path: None
-        self._makers = dict(makers)
+        self._makers = {wanted: lru_cache(make) for wanted, make in makers.items()}
         self._building: dict[str, _Building] = {}
         self._leases: set[Lease] = set()
         self._unfinished: dict[Path, Maker] = {}
@@ -204,9 +208,9 @@ class EnvironmentCache:
         return self._leased(held)
 
     async def _lease(self, wanted: Packages, report: Report) -> Lease:
-        maker = self._makers.get(type(wanted))
-        if maker is None:
+        if type(wanted) not in self._makers:
             raise EnvironmentBuildFailed(f"Nothing here can build {type(wanted).__name__}")
+        maker = self._makers[type(wanted)]()
         fingerprint = await maker.fingerprint(wanted)
         report(progress.Starting(env_hash=fingerprint[:16]))
         try:

@@ -37,10 +37,7 @@ from runtimed.environments.warm_up import compile_further, warm_up
 from runtimed.errors import EnvironmentBuildFailed
 from runtimed.protocol import progress
 
-__all__ = ["NO_PACKAGES", "UvPackagesMaker", "install_into"]
-
-#: What only has the kernel's own packages, for the default interpreter.
-NO_PACKAGES = UvPackages(())
+__all__ = ["UvPackagesMaker", "install_into"]
 
 _LAYOUT = "1"  # part of the fingerprint: raise it when environments are built differently
 _LIMIT = 600.0

@@ -15,6 +15,7 @@ import attrs
 from runtimed.environments.environment import Kind
 
 __all__ = [
+    "NO_PACKAGES",
     "Choice",
     "CondaPackages",
     "Consent",
@@ -61,6 +62,10 @@ class UvPackages:
     requirements: tuple[str, ...]
     requires_python: str | None = None
     prerelease: str | None = None
+
+
+#: What only has the kernel's own packages, for the default interpreter.
+NO_PACKAGES = UvPackages(())
 
 
 @attrs.frozen

@@ -10,19 +10,23 @@ from __future__ import annotations
 import logging
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import trio
-import zmq
 
 from runtimed.environments.builder import Report
 from runtimed.environments.pool import Pool
 from runtimed.environments.wanted import Choice, Pooled
 from runtimed.errors import KernelStartFailed, leaves
 from runtimed.kernels.connection import clear_directory, socket_directory, write_connection_file
-from runtimed.kernels.kernel import Kernel
-from runtimed.kernels.launch import LaunchSpec
-from runtimed.kernels.preparation import Preparation
 from runtimed.kernels.registry import KernelRegistry, record_process
+
+if TYPE_CHECKING:
+    import zmq
+
+    from runtimed.kernels.kernel import Kernel
+    from runtimed.kernels.launch import LaunchSpec
+    from runtimed.kernels.preparation import Preparation
 
 __all__ = ["Kernels"]
 
@@ -67,7 +71,7 @@ class Kernels:
         self._generation = 0  # kernels that were begun before a flush are not wanted after it
         self._retry_at = 0.0
         self._wake = trio.Event()
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._context: zmq.Context[zmq.Socket[bytes]] | None = None
 
     @property
     def warm_count(self) -> int:
@@ -90,7 +94,8 @@ class Kernels:
                     await self._keep_warm()
                 await trio.sleep_forever()
         finally:
-            self._context.destroy(linger=0)
+            if self._context is not None:
+                self._context.destroy(linger=0)
 
     # ------------------------------------------------------------------ launching
 
@@ -130,7 +135,13 @@ class Kernels:
 
     async def _start(self, spec: LaunchSpec, working_directory: Path) -> Kernel:
         """Start a kernel. Whatever comes of it, what it runs in is released at its end."""
+        # Here and not above: the daemon answers before it has a kernel to start.
+        import zmq
+
+        from runtimed.kernels.kernel import Kernel
+
         try:
+            self._context = self._context or zmq.Context()
             connection = write_connection_file(
                 self._connections, self._sockets, spec.kernel_name, spec.transport
             )
