@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import os
-import signal
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +11,6 @@ from runtimed.environments.uv import (
     failed_package,
     find_uv,
     python_environ,
-    run_program,
     uv_environ,
     uv_version,
 )
@@ -108,32 +104,10 @@ def test_environments_are_for_the_interpreter_below_the_daemons() -> None:
 
 
 @pytest.mark.real
-async def test_a_program_that_takes_too_long_is_killed_with_its_children(tmp_path: Path) -> None:
-    script = "sleep 60 & echo $! > child; echo $$ > parent; wait"
-    with trio.fail_after(10), pytest.raises(trio.TooSlowError):
-        await run_program(["/bin/sh", "-c", script], environ={}, cwd=tmp_path, limit=0.3)
-    for name in ("parent", "child"):
-        assert _gone(int((tmp_path / name).read_text()))
-
-
-def _gone(pid: int) -> bool:
-    for _ in range(100):
-        try:
-            os.kill(pid, signal.SIG_DFL)
-        except ProcessLookupError:
-            return True
-        status = Path(f"/proc/{pid}/stat")
-        if status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z":
-            return True  # an orphan nobody has reaped yet
-        time.sleep(0.02)
-    return False
-
-
-@pytest.mark.real
-async def test_a_program_that_is_missing_or_no_uv_fails_readably(tmp_path: Path) -> None:
-    with trio.fail_after(10):
-        with pytest.raises(EnvironmentBuildFailed, match="Failed to run"):
-            await run_program([str(tmp_path / "no")], environ={}, cwd=tmp_path, limit=1)
+async def test_what_is_no_uv_is_told_readably(tmp_path: Path) -> None:
+    with trio.fail_after(30):
         with pytest.raises(EnvironmentBuildFailed, match="does not work"):
             await uv_version(Path("/bin/false"))
+        with pytest.raises(EnvironmentBuildFailed, match="no such program"):
+            await uv_version(tmp_path / "uv")
         assert (await uv_version(find_uv())).startswith("uv ")

@@ -17,6 +17,8 @@ from runtimed.environments.uv_complaints import with_remedy
         ("Failed to fetch: `http://x`\n operation timed out", "can't be reached"),
         ("failed to write: No space left on device (os error 28)", "`runt env clean`"),
         ("Failed to build `thing==1.0`", "has no wheel"),
+        ("failed to write: File too large (os error 27)", "ulimit -f"),
+        ("Resolved 3 packages\nit was killed (SIGKILL)", "want of memory"),
         ("Network connectivity is disabled, and the data wasn't cached", "UV_OFFLINE"),
         ("hint: pre-releases are available for thing", "Allow pre-releases"),
     ],

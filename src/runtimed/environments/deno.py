@@ -25,7 +25,8 @@ from runtimed.environments.conda.messages import Order
 from runtimed.environments.conda.solving import Limits, solve_and_link
 from runtimed.environments.locks import hold_lock
 from runtimed.environments.platforms import conda_platform
-from runtimed.environments.uv import base_python, find_uv, run_program, uv_environ
+from runtimed.environments.programs import run_program
+from runtimed.environments.uv import base_python, find_uv, uv_environ
 from runtimed.errors import EnvironmentBuildFailed
 from runtimed.paths import cache_root
 from runtimed.protocol import progress
@@ -124,7 +125,7 @@ class DenoTool:
             limit=_VERSION_LIMIT,
         )
         if not done.ok:
-            raise EnvironmentBuildFailed(done.stderr or f"exited with code {done.returncode}")
+            raise EnvironmentBuildFailed(done.complaint or f"exited with code {done.returncode}")
         return deno_major(done.stdout)
 
     # Fetching
@@ -183,7 +184,7 @@ class DenoTool:
         except trio.TooSlowError:
             raise EnvironmentBuildFailed(f"timeout after {_FETCH_LIMIT:.0f} seconds") from None
         if not done.ok:
-            raise EnvironmentBuildFailed(done.stderr)
+            raise EnvironmentBuildFailed(done.complaint)
 
     async def _from_conda(self, folder: Path, report: Report) -> None:
         channels = ChannelMap.of(self._environ).resolve(("conda-forge",))

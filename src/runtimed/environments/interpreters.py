@@ -12,11 +12,13 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import orjson
 import trio
 from packaging.specifiers import SpecifierSet
 
+from runtimed.environments.programs import run_program
 from runtimed.environments.requirements import parse_requires_python
-from runtimed.environments.uv import base_python, find_uv, run_program, uv_environ
+from runtimed.environments.uv import base_python, find_uv, uv_environ
 from runtimed.errors import EnvironmentBuildFailed
 
 __all__ = ["Interpreters"]
@@ -72,12 +74,34 @@ class Interpreters:
             ) from None
         found = done.stdout.strip()
         if not done.ok or not found:
+            others = await self._installed(variables)
             raise EnvironmentBuildFailed(
-                f"No installed interpreter satisfies requires-python {constraint!r} (the default "
-                f"one is {platform.python_version()}): install one with "
-                f"`uv python install '{constraint}'`, or change the constraint in the notebook"
+                f"No installed interpreter satisfies requires-python {constraint!r}. Found were "
+                f"{', '.join([f'{platform.python_version()} (the default)', *others])}: install "
+                f"one with `uv python install '{constraint}'`, or change the constraint in the "
+                "notebook"
             )
         return Path(found)
+
+    async def _installed(self, variables: Mapping[str, str]) -> list[str]:
+        """The versions of all others that uv finds, the newest first; none if it does not say."""
+        command = [str(self._locate_uv()), "python", "list", "--only-installed"]
+        try:
+            done = await run_program(
+                [*command, "--output-format", "json"],
+                environ=variables,
+                cwd=Path("/"),
+                limit=_FIND_LIMIT,
+            )
+            found = [_called(one) for one in orjson.loads(done.stdout)]
+        except (trio.TooSlowError, ValueError, TypeError, KeyError):
+            return []
+        return [one for one in dict.fromkeys(found) if one != platform.python_version()]
+
+
+def _called(interpreter: Mapping[str, str]) -> str:
+    name, version = interpreter["implementation"], interpreter["version"]
+    return version if name == "cpython" else f"{name} {version}"
 
 
 def _search_path(environ: Mapping[str, str]) -> list[str]:

@@ -32,6 +32,7 @@ from runtimed.environments.directories import (
     templates_in,
     write_marker,
 )
+from runtimed.environments.disk_trouble import disk_trouble
 from runtimed.environments.environment import Environment, Kind
 from runtimed.environments.locks import hold_lock, try_lock
 from runtimed.environments.warm_up import compile_further
@@ -136,9 +137,7 @@ class TemplateBuilder:
                     except OSError as error:
                         if isinstance(error, FileNotFoundError):  # somebody deleted parts of it
                             (template.path / MARKER).unlink(missing_ok=True)
-                        raise EnvironmentBuildFailed(
-                            f"Failed to copy the template environment: {error}"
-                        ) from error
+                        raise EnvironmentBuildFailed(disk_trouble(error, self.root)) from error
             attempted = True
             try:
                 await self._build_template(packages, fingerprint, report, urgent)
@@ -237,7 +236,7 @@ class TemplateBuilder:
                 await trio.to_thread.run_sync(write_marker, path, marker)
             except OSError as error:
                 await self._remove_quietly(path)
-                raise EnvironmentBuildFailed(f"Failed to create environment: {error}") from error
+                raise EnvironmentBuildFailed(disk_trouble(error, self.root)) from error
             except BaseException:
                 await self._remove_quietly(path)
                 raise

@@ -1,38 +1,30 @@
-"""The uv program: finding it, the settings it runs under, running it, reading its complaints.
+"""The uv program: finding it, the settings it runs under, reading its complaints.
 
 Knows nothing of pools and templates.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import shutil
-import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
-import attrs
 import trio
 
+from runtimed.environments.programs import run_program
 from runtimed.errors import EnvironmentBuildFailed
 
 __all__ = [
-    "ProgramResult",
     "base_python",
     "failed_package",
     "find_uv",
     "python_environ",
-    "run_program",
     "uv_environ",
     "uv_version",
 ]
-
-log = logging.getLogger(__name__)
-
-_STDERR_KEPT = 8000
 
 # Variables of the daemon's own shell that would change what is built, or for which interpreter.
 _STRIPPED = (
@@ -56,19 +48,6 @@ _STRIPPED = (
     "UV_WORKING_DIRECTORY",
     "VIRTUAL_ENV",
 )
-
-
-@attrs.frozen
-class ProgramResult:
-    """How a program ended, and the end of what it wrote to its error stream."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-    @property
-    def ok(self) -> bool:
-        return self.returncode == 0
 
 
 def base_python() -> Path:
@@ -138,42 +117,6 @@ def _user_settings(environ: Mapping[str, str]) -> Path | None:
     return None
 
 
-async def run_program(
-    argv: Sequence[str], *, environ: Mapping[str, str], cwd: Path, limit: float
-) -> ProgramResult:
-    """Run a program in a process group of its own. However this is left, the group is dead.
-
-    Raises: trio.TooSlowError after `limit` seconds; EnvironmentBuildFailed if it can't be started.
-    """
-    try:
-        with trio.fail_after(limit):
-            done = await trio.run_process(
-                list(argv),
-                stdin=b"",
-                capture_stdout=True,
-                capture_stderr=True,
-                check=False,
-                env=dict(environ),
-                cwd=cwd,
-                start_new_session=True,
-                deliver_cancel=_kill_group,
-            )
-    except OSError as error:
-        raise EnvironmentBuildFailed(f"Failed to run {argv[0]}: {error}") from error
-    return ProgramResult(
-        done.returncode,
-        done.stdout.decode(errors="replace"),
-        done.stderr[-_STDERR_KEPT:].decode(errors="replace").strip(),
-    )
-
-
-async def _kill_group(process: trio.Process) -> None:
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-
-
 async def uv_version(uv: Path) -> str:
     """What `uv --version` says. Raises: EnvironmentBuildFailed if the binary does not work."""
     try:
@@ -183,7 +126,7 @@ async def uv_version(uv: Path) -> str:
     except trio.TooSlowError:
         raise EnvironmentBuildFailed(f"Failed to get uv path: {uv} does not answer") from None
     if not done.ok:
-        raise EnvironmentBuildFailed(f"Failed to get uv path: {uv} does not work: {done.stderr}")
+        raise EnvironmentBuildFailed(f"Failed to get uv path: {uv} does not work: {done.complaint}")
     return done.stdout.strip()
 
 

@@ -21,6 +21,15 @@ _REMEDIES = tuple(
             "`uv cache prune`, then start the kernel again.",
         ),
         (
+            r"file too large|os error 27",
+            "A file is larger than the daemon may write: start it without that limit "
+            "(`ulimit -f unlimited`), then start the kernel again.",
+        ),
+        (
+            r"it was killed \(SIG",
+            "Something ended it, perhaps for want of memory: start the kernel again.",
+        ),
+        (
             r"network connectivity is disabled|--offline",
             "uv works offline (UV_OFFLINE): unset that, or use packages that its cache has.",
         ),

@@ -11,18 +11,17 @@ from pathlib import Path
 import trio
 
 from runtimed.environments.builder import Report
-from runtimed.environments.uv import (
-    failed_package,
-    run_program,
-    uv_environ,
-)
+from runtimed.environments.programs import run_program
+from runtimed.environments.uv import failed_package, uv_environ
+from runtimed.environments.uv_complaints import with_remedy
 from runtimed.errors import EnvironmentBuildFailed
 from runtimed.protocol import progress
 
 __all__ = ["BASE_PACKAGES", "check_requirements", "install"]
 
-#: In every environment. uv is there so that `%uv` and `!uv` work inside notebooks.
-BASE_PACKAGES = ("ipykernel", "ipywidgets", "uv")
+#: In every environment. uv is there so that `%uv` and `!uv` work inside notebooks. Without a bound
+#: uv would take an old ipykernel that does not start, for the sake of other requirements.
+BASE_PACKAGES = ("ipykernel>=6", "ipywidgets", "uv")
 
 _VENV_LIMIT = 60.0
 # One limit for builds that somebody waits for and builds in the background: the first may join the
@@ -54,7 +53,7 @@ async def install(
             f"Timeout creating venv after {_VENV_LIMIT:.0f} seconds"
         ) from None
     if not done.ok:
-        raise EnvironmentBuildFailed(f"Failed to create venv: {done.stderr}")
+        raise EnvironmentBuildFailed(f"Failed to create venv: {with_remedy(done.complaint)}")
     wanted = [*BASE_PACKAGES, *(package.strip() for package in packages)]
     report(progress.InstallingPackages(packages=tuple(wanted)))
     # "--": a requirement is never taken for an option
@@ -67,5 +66,6 @@ async def install(
         raise EnvironmentBuildFailed(f"Timeout after {_INSTALL_LIMIT:.0f} seconds") from None
     if not done.ok:
         raise EnvironmentBuildFailed(
-            f"Failed to install dependencies: {done.stderr}", failed_package(done.stderr)
+            f"Failed to install dependencies: {with_remedy(done.complaint)}",
+            failed_package(done.stderr),
         )

@@ -21,15 +21,9 @@ from runtimed.environments.environment import Environment, Kind
 from runtimed.environments.fingerprint import fingerprint
 from runtimed.environments.interpreters import Interpreters
 from runtimed.environments.platforms import conda_platform
+from runtimed.environments.programs import ProgramResult, run_program
 from runtimed.environments.requirements import parse_prerelease, parse_requirements
-from runtimed.environments.uv import (
-    ProgramResult,
-    failed_package,
-    find_uv,
-    run_program,
-    uv_environ,
-    uv_version,
-)
+from runtimed.environments.uv import failed_package, find_uv, uv_environ, uv_version
 from runtimed.environments.uv_complaints import with_remedy
 from runtimed.environments.uv_install import BASE_PACKAGES
 from runtimed.environments.wanted import UvPackages
@@ -92,7 +86,7 @@ class UvPackagesMaker:
         command = [str(self._locate_uv()), "venv", "--python", str(python), "--", str(path)]
         done = await self._run(command, path.parent, _SHORT_LIMIT, "Failed to create venv")
         if not done.ok:
-            raise EnvironmentBuildFailed(f"Failed to create venv: {with_remedy(done.stderr)}")
+            raise EnvironmentBuildFailed(f"Failed to create venv: {with_remedy(done.complaint)}")
         packages = [*BASE_PACKAGES, *wanted.requirements]
         await self._install(path, packages, wanted.prerelease, report)
         await warm_up(path)
@@ -162,7 +156,7 @@ async def install_into(
         ) from None
     if not done.ok:
         raise EnvironmentBuildFailed(
-            f"Failed to install dependencies: {with_remedy(done.stderr)}",
+            f"Failed to install dependencies: {with_remedy(done.complaint)}",
             failed_package(done.stderr),
         )
 

@@ -22,7 +22,8 @@ import trio
 from runtimed.environments.builder import Report
 from runtimed.environments.cache import EnvironmentCache, Lease
 from runtimed.environments.environment import Environment
-from runtimed.environments.uv import failed_package, find_uv, python_environ, run_program
+from runtimed.environments.programs import run_program
+from runtimed.environments.uv import failed_package, find_uv, python_environ
 from runtimed.environments.uv_complaints import with_remedy
 from runtimed.environments.wanted import UvPackages, UvProject
 from runtimed.errors import EnvironmentBuildFailed, RuntimedError
@@ -100,7 +101,7 @@ async def _prepare(
         ) from None
     if not done.ok:
         raise EnvironmentBuildFailed(
-            f"uv can't prepare the project in {folder}: {with_remedy(done.stderr)}\n"
+            f"uv can't prepare the project in {folder}: {with_remedy(done.complaint)}\n"
             "`uv sync` in that folder shows the same.",
             failed_package(done.stderr),
         )

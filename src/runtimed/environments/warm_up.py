@@ -12,7 +12,8 @@ from pathlib import Path
 
 import trio
 
-from runtimed.environments.uv import python_environ, run_program
+from runtimed.environments.programs import run_program
+from runtimed.environments.uv import python_environ
 
 __all__ = ["compile_further", "warm_up"]
 

@@ -16,7 +16,8 @@ from pathlib import Path
 import orjson
 import trio
 
-from runtimed.environments.uv import python_environ, run_program
+from runtimed.environments.programs import run_program
+from runtimed.environments.uv import python_environ
 from runtimed.errors import EnvironmentBuildFailed
 
 __all__ = ["activation_variables", "of_an_active_one", "prefix_variables", "record_activation"]

@@ -18,7 +18,10 @@ from runtimed.environments.conda.channels import ChannelMap
 from runtimed.environments.conda.messages import Order
 from runtimed.environments.conda.prefixed import record_prefixed
 from runtimed.environments.conda.solving import Limits, solve_and_link
-from runtimed.environments.uv import failed_package, find_uv, run_program, uv_environ
+from runtimed.environments.disk_trouble import disk_trouble
+from runtimed.environments.programs import run_program
+from runtimed.environments.uv import failed_package, find_uv, uv_environ
+from runtimed.environments.uv_complaints import with_remedy
 from runtimed.environments.uv_install import check_requirements
 from runtimed.environments.wanted import CondaPackages
 from runtimed.environments.warm_up import warm_up
@@ -87,7 +90,7 @@ async def build_conda(
         await trio.to_thread.run_sync(record_prefixed, path)
         await record_activation(path, environ)
     except OSError as error:
-        raise EnvironmentBuildFailed(f"Failed to create environment: {error}") from error
+        raise EnvironmentBuildFailed(disk_trouble(error, path.parent)) from error
     await warm_up(path)
     return python
 
@@ -118,5 +121,6 @@ async def _install_pip_part(
         ) from None
     if not done.ok:
         raise EnvironmentBuildFailed(
-            f"Failed to install the pip packages: {done.stderr}", failed_package(done.stderr)
+            f"Failed to install the pip packages: {with_remedy(done.complaint)}",
+            failed_package(done.stderr),
         )
