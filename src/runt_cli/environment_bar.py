@@ -57,7 +57,7 @@ class EnvironmentBar:
         if not self._terminal:
             return
         if self._progress is None:
-            if step.phase in _QUICK:
+            if step.phase in _QUICK and not step.details.get("elsewhere"):
                 return
             self._draw()
         self._progress.update(

@@ -24,6 +24,7 @@ PHASES = [
     progress.InstallComplete(30),
     progress.CreatingVenv(),
     progress.InstallingPackages(("numpy", "pandas")),
+    progress.Starting("abc", elsewhere=True),
     progress.CacheHit("/e"),
     progress.Ready("/e", "/e/bin/python"),
     progress.Error("no such package"),
@@ -49,7 +50,7 @@ async def test_every_step_is_told_to_every_session_of_the_notebook_that_wants_it
     assert [step.phase for step in heard] == [
         "starting", "fetching_repodata", "repodata_complete", "solving", "solve_complete",
         "installing", "download_progress", "link_progress", "install_complete", "creating_venv",
-        "installing_packages", "cache_hit", "ready", "error",
+        "installing_packages", "starting", "cache_hit", "ready", "error",
     ]  # fmt: skip
     assert elsewhere == heard
     assert {step.env_type for step in heard} == {"uv"}
@@ -60,6 +61,8 @@ async def test_every_step_is_told_to_every_session_of_the_notebook_that_wants_it
     assert heard[1].message == "Asking conda-forge"
     assert heard[7].fraction == 1
     assert heard[8].fraction is None
+    assert heard[0].message == "Looking for the environment"
+    assert "another daemon" in heard[11].message
     assert heard[-1].message == "no such package"
     assert repr(heard[3]) == (
         "EnvironmentProgress(solving: Working out which packages go together)"

@@ -57,6 +57,10 @@ def tags(phases: list[progress.Phase]) -> list[str]:
     return [type(phase).__name__ for phase in phases]
 
 
+def elsewhere(phases: list[progress.Phase]) -> list[bool | None]:
+    return [phase.elsewhere for phase in phases if isinstance(phase, progress.Starting)]
+
+
 NUMPY = UvPackages(("numpy",))
 BUILT = ["Starting", "CreatingVenv", "InstallingPackages", "Ready"]
 
@@ -97,8 +101,9 @@ async def test_ten_rooms_and_two_daemons_build_it_once(tmp_path: Path, maker: Fa
     assert len({lease.path for lease in leases}) == 1
     builder = next(number for number in range(10) if tags(told[number]) == BUILT) % 2
     assert all(tags(told[number]) == BUILT for number in range(builder, 10, 2))
-    hit = ["Starting", "CacheHit", "Ready"]
-    assert all(tags(told[number]) == hit for number in range(1 - builder, 10, 2))
+    for number in range(1 - builder, 10, 2):
+        assert tags(told[number]) == ["Starting", "Starting", "CacheHit", "Ready"]
+        assert elsewhere(told[number]) == [None, True], "who waits hears whom for"
 
 
 async def test_a_failure_is_told_to_everybody_who_waits_and_tried_once(
@@ -157,6 +162,42 @@ async def test_whoever_waits_builds_it_when_the_builder_is_cancelled(
             maker.gate.set()
     assert scope.cancelled_caught
     assert [path for path, _ in folders_in(cache.root)] == [leases[0].path]
+
+
+@pytest.mark.parametrize("what", ["environment", "base"])
+async def test_who_waits_for_another_daemon_is_told_so_and_builds_it_when_that_one_fails(
+    tmp_path: Path, cache: EnvironmentCache, maker: FakeMaker, what: str
+) -> None:
+    elsewhere_built = NUMPY if what == "environment" else UvPackages(())
+    maker.gate = trio.Event()
+    maker.failure = EnvironmentBuildFailed("no such package")
+    other = FakeMaker()
+    other.with_base = what == "base"
+    told: list[progress.Phase] = []
+    late: list[progress.Phase] = []
+    second = another(tmp_path, other)
+
+    async def fail() -> None:
+        with pytest.raises(EnvironmentBuildFailed):
+            await cache.lease(elsewhere_built, nothing)
+
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(fail)
+            while not maker.built:  # noqa: ASYNC110
+                await trio.sleep(0.01)
+            nursery.start_soon(second.lease, NUMPY, told.append)
+            while True not in elsewhere(told):  # noqa: ASYNC110
+                await trio.sleep(0.01)
+            nursery.start_soon(second.lease, NUMPY, late.append)
+            while True not in elsewhere(late):  # noqa: ASYNC110
+                await trio.sleep(0.01)
+            maker.gate.set()
+    assert tags(told) == tags(late) == ["Starting", *BUILT]
+    assert elsewhere(told) == elsewhere(late) == [None, True]
+    assert isinstance(told[1], progress.Starting)
+    assert told[1].env_hash == (await other.fingerprint(elsewhere_built))[:16]
+    assert other.built == [elsewhere_built]
 
 
 @pytest.mark.real

@@ -72,6 +72,8 @@ def _fields(phase: progress.Phase) -> dict[str, object]:
 
 def _message(phase: progress.Phase) -> str:
     if isinstance(phase, progress.Starting):
+        if phase.elsewhere:
+            return "Waiting for another daemon, which is building the environment"
         return "Looking for the environment"
     if isinstance(phase, progress.CacheHit):
         return "The environment is there"

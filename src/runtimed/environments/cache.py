@@ -7,8 +7,6 @@ one package more gets a copy. How an environment of a kind is made is its maker'
 
 from __future__ import annotations
 
-import copy
-import errno
 import logging
 import math
 import shutil
@@ -40,8 +38,10 @@ from runtimed.environments.cache_folders import (
     write_record,
 )
 from runtimed.environments.clone import clone_environment, move_environment
+from runtimed.environments.disk_trouble import disk_trouble
 from runtimed.environments.environment import Environment, Kind
-from runtimed.environments.locks import hold_lock, try_lock
+from runtimed.environments.locks import hold_lock
+from runtimed.environments.shared_build import SharedBuild
 from runtimed.environments.wanted import Packages, UvPackages
 from runtimed.errors import EnvironmentBuildFailed, RuntimedError
 from runtimed.protocol import progress
@@ -127,22 +127,6 @@ class Lease:
             self._ended(self)
 
 
-@attrs.define(eq=False)
-class _Building:
-    """Who in this daemon waits for one environment, and what they were told so far."""
-
-    reports: list[Report] = attrs.field(factory=list)
-    phases: list[progress.Phase] = attrs.field(factory=list)
-    active: bool = False
-    attempts: int = 0
-    failure: RuntimedError | None = None
-
-    def tell(self, phase: progress.Phase) -> None:
-        self.phases.append(phase)
-        for report in self.reports:
-            report(phase)
-
-
 class EnvironmentCache:
     """The cache under `root`.
 
@@ -160,7 +144,7 @@ class EnvironmentCache:
         #: Gives a copy of the environment at a path that was made ahead, for a build to begin with.
         self.copy_ahead: Callable[[Path], Lease | None] = lambda path: None
         self._makers = {wanted: lru_cache(make) for wanted, make in makers.items()}
-        self._building: dict[str, _Building] = {}
+        self._builds: dict[str, SharedBuild] = {}
         self._leases: set[Lease] = set()
         self._unfinished: dict[Path, Maker] = {}
         self._rubbish: list[Path] = []
@@ -168,7 +152,7 @@ class EnvironmentCache:
         self._disk = trio.CapacityLimiter(1)  # removing and measuring: nobody waits for it
 
     def __repr__(self) -> str:
-        return f"<EnvironmentCache {len(self._leases)} leases, {len(self._building)} builds>"
+        return f"<EnvironmentCache {len(self._leases)} leases, {len(self._builds)} builds>"
 
     # ------------------------------------------------------------------ using it
 
@@ -203,7 +187,7 @@ class EnvironmentCache:
             held.release()
             await self._remove_quietly(path)
             if isinstance(error, OSError):
-                raise EnvironmentBuildFailed(_disk_trouble(error, self.root)) from error
+                raise EnvironmentBuildFailed(disk_trouble(error, self.root)) from error
             raise
         return self._leased(held)
 
@@ -221,7 +205,7 @@ class EnvironmentCache:
                 return lease
             return await self._build_once(maker, wanted, fingerprint, report)
         except OSError as error:
-            raise EnvironmentBuildFailed(_disk_trouble(error, self.root)) from error
+            raise EnvironmentBuildFailed(disk_trouble(error, self.root)) from error
 
     async def _take(self, kind: Kind, fingerprint: str) -> Lease | None:
         # Not to be given up half-way: what it holds would be held for ever.
@@ -246,42 +230,24 @@ class EnvironmentCache:
         self, maker: Maker, wanted: Packages, fingerprint: str, report: Report
     ) -> Lease:
         """Build it, or wait until somebody else has."""
-        building = self._building.setdefault(fingerprint, _Building())
-        for phase in building.phases:
-            report(phase)
-        building.reports.append(report)
-        attempts = building.attempts
+        build = self._builds.setdefault(fingerprint, SharedBuild(fingerprint))
+        build.join(report)
+        seen = build.failures
         try:
-            if not building.active:
-                await self._note_other_daemon(fingerprint)
-            async with hold_lock(build_lock(self.root, fingerprint)):
-                if building.attempts > attempts and building.failure is not None:
-                    raise copy.copy(building.failure)  # an error has one traceback
-                lease = await self._take(maker.kind, fingerprint)
-                if lease is not None:
-                    if not building.phases:
-                        report(progress.CacheHit(env_path=str(lease.path)))
-                    return lease
-                building.active, building.failure = True, None
-                building.phases.clear()
-                try:
-                    return await self._build(maker, wanted, fingerprint, building.tell)
-                except RuntimedError as error:
-                    building.failure = error
-                    building.attempts += 1
-                    raise
-                finally:
-                    building.active = False
+            async with hold_lock(build_lock(self.root, fingerprint), taken=build.wait):
+                with build.locked():
+                    build.raise_failure(seen)
+                    lease = await self._take(maker.kind, fingerprint)
+                    if lease is not None:
+                        if not build.heard_of:
+                            report(progress.CacheHit(env_path=str(lease.path)))
+                        return lease
+                    with build.attempt():
+                        return await self._build(maker, wanted, fingerprint, build.tell)
         finally:
-            building.reports.remove(report)
-            if not building.reports:
-                self._building.pop(fingerprint, None)
-
-    async def _note_other_daemon(self, fingerprint: str) -> None:
-        with try_lock(build_lock(self.root, fingerprint)) as free:
-            if not free:
-                log.info("waiting for another daemon's build fingerprint=%s", fingerprint[:16])
-        await trio.lowlevel.checkpoint()
+            build.reports.remove(report)
+            if not build.reports:
+                self._builds.pop(fingerprint, None)
 
     async def _build(
         self, maker: Maker, wanted: Packages, fingerprint: str, report: Report
@@ -301,7 +267,7 @@ class EnvironmentCache:
             held.release()
             await self._remove_quietly(path, building=True)
             if isinstance(error, OSError):
-                raise EnvironmentBuildFailed(_disk_trouble(error, self.root)) from error
+                raise EnvironmentBuildFailed(disk_trouble(error, self.root)) from error
             raise
         log.info("environment built path=%s seconds=%.1f", path, time.monotonic() - started)
         self._unfinished[path] = maker
@@ -345,7 +311,7 @@ class EnvironmentCache:
         try:
             held = hold(path)
         except OSError as error:
-            raise EnvironmentBuildFailed(_disk_trouble(error, self.root)) from error
+            raise EnvironmentBuildFailed(disk_trouble(error, self.root)) from error
         assert held is not None, "nobody else knows the name"
         return held
 
@@ -472,16 +438,8 @@ def _without_ends(report: Report) -> Report:
     """Pass on the phases of a base's build, which begins and ends nothing for whoever waits."""
 
     def pass_on(phase: progress.Phase) -> None:
-        if not isinstance(phase, progress.Starting | progress.CacheHit):
+        begins = isinstance(phase, progress.Starting) and not phase.elsewhere
+        if not begins and not isinstance(phase, progress.CacheHit):
             report(phase)
 
     return pass_on
-
-
-def _disk_trouble(error: OSError, root: Path) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return (
-            f"Failed to create environment: the disk of {root} is full: free some space, "
-            "for example with `runt env clean` or `uv cache prune`, then start the kernel again"
-        )
-    return f"Failed to create environment in {root}: {error}"

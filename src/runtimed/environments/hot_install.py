@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from runtimed.environments.builder import Report
 from runtimed.environments.environment import Environment
+from runtimed.environments.repeating import repeating
 from runtimed.environments.uv_packages import install_into
 from runtimed.environments.wanted import UvPackages
 from runtimed.errors import RuntimedError
@@ -28,14 +30,19 @@ async def install_more(
 
     What was wanted before is resolved together with it: nothing that the notebook lists is replaced
     by a version that it excludes.
-    report: InstallingPackages, then Ready or Error.
+    report: InstallingPackages, again where it takes long, then Ready or Error.
     Raises: EnvironmentBuildFailed, RequirementRefused, before anything was changed.
     """
-    packages = [*added, *wanted_before.requirements]
+    install = partial(
+        install_into,
+        environment,
+        [*added, *wanted_before.requirements],
+        wanted_before.prerelease,
+        environ=environ,
+        limit=limit,
+    )
     try:
-        await install_into(
-            environment, packages, wanted_before.prerelease, report, environ=environ, limit=limit
-        )
+        await repeating(report, install)
     except RuntimedError as error:
         report(progress.Error(message=str(error)))
         raise

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -21,13 +21,20 @@ _POLL = 0.05
 
 
 @asynccontextmanager
-async def hold_lock(path: Path, *, shared: bool = False) -> AsyncIterator[None]:
-    """Wait for the lock, looking every 50 ms, and hold it inside the block."""
+async def hold_lock(
+    path: Path, *, shared: bool = False, taken: Callable[[], None] | None = None
+) -> AsyncIterator[None]:
+    """Wait for the lock, looking every 50 ms, and hold it inside the block.
+
+    taken: called each time that somebody else has it.
+    """
     while True:
         with try_lock(path, shared=shared) as held:
             if held:
                 yield
                 return
+        if taken is not None:
+            taken()
         await trio.sleep(_POLL)
 
 

@@ -19,6 +19,7 @@ from runtimed.environments.cache import EnvironmentCache
 from runtimed.environments.environment import Kind
 from runtimed.environments.own_copies import OwnCopies
 from runtimed.environments.pool import Pool
+from runtimed.environments.repeating import repeating
 from runtimed.environments.wanted import (
     Choice,
     CondaPackages,
@@ -51,8 +52,12 @@ class Preparation:
         """Make what was chosen ready. The caller starts a kernel with it, or releases it.
 
         folder: where the kernel will work.
+        report: hears each step, and again the last one where a step takes long.
         Raises: EnvironmentBuildFailed and other RuntimedErrors that name the remedy.
         """
+        return await repeating(report, partial(self._prepare, choice, folder))
+
+    async def _prepare(self, choice: Choice, folder: Path, report: Report) -> LaunchSpec:
         wanted = choice.wanted
         if isinstance(wanted, Pooled):
             from runtimed.kernels.launch import python_kernel

@@ -30,9 +30,13 @@ __all__ = [
 
 @attrs.frozen(eq=False, repr=False)
 class Starting(Wire):
-    """An environment with that fingerprint is wanted."""
+    """An environment with that fingerprint is wanted.
+
+    elsewhere: True if another daemon is building it, and is waited for.
+    """
 
     env_hash: str
+    elsewhere: bool | None = None
 
 
 @attrs.frozen(eq=False, repr=False)
