@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import functools
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
+
+from local_server import LocalServer, serving
 
 __all__ = ["ChannelServer", "serve_channel"]
 
 
-class ChannelServer(ThreadingHTTPServer):
+class ChannelServer(LocalServer):
     """What it is to do wrong, by the end of a path: told in attributes, at any time."""
 
-    daemon_threads = True
-    block_on_close = False
-
     def __init__(self, folder: Path) -> None:
-        handler = functools.partial(_Handler, directory=str(folder))
-        super().__init__(("127.0.0.1", 0), handler)
+        super().__init__(functools.partial(_Handler, directory=str(folder)))
         self.hangs: str | None = None
         self.cuts: str | None = None
         #: Answers 503 so many times.
         self.unavailable = 0
         self.requests: list[str] = []
-        self.closing = threading.Event()
 
     @property
     def url(self) -> str:
@@ -64,12 +60,5 @@ class _Handler(SimpleHTTPRequestHandler):
 @contextmanager
 def serve_channel(folder: Path) -> Iterator[ChannelServer]:
     """The folder, served until the block is left."""
-    with ChannelServer(folder) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.closing.set()
-            server.shutdown()
-            thread.join()
+    with serving(ChannelServer(folder)) as server:
+        yield server

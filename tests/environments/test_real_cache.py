@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import platform
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import pytest
 import trio
 import zmq
 
-from package_index import serve_packages
+from package_index import PackageIndex, serve_packages
 from runtimed.environments.cache import EnvironmentCache
 from runtimed.environments.cache_folders import folders_in, installed_in
 from runtimed.environments.hot_install import install_more
@@ -38,17 +40,34 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache") / "envs"
 
 
-@pytest.fixture
-def wheels(tmp_path: Path) -> Path:
-    folder = tmp_path / "wheels"
-    folder.mkdir()
-    return folder
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PackageIndex]:
+    """One index for all tests here: environments from another have another base."""
+    with serve_packages(tmp_path_factory.mktemp("wheels")) as index:
+        yield index
 
 
 @pytest.fixture
-def open_cache(root: Path) -> Callable[..., EnvironmentCache]:
+def index(
+    served: PackageIndex, open_cache: Callable[..., EnvironmentCache]
+) -> Iterator[PackageIndex]:
+    """The index with nothing in it, and the base of what is built from it."""
+
+    async def build_base() -> None:
+        with trio.fail_after(120):
+            (await open_cache().lease(NO_PACKAGES, nothing)).release()
+
+    trio.run(build_base)
+    yield served
+    served.behaviour = "works"
+    for wheel in served.folder.iterdir():
+        wheel.unlink()
+
+
+@pytest.fixture
+def open_cache(root: Path, served: PackageIndex) -> Callable[..., EnvironmentCache]:
     def make(limit: float = 120, **environ: str) -> EnvironmentCache:
-        variables = {**os.environ, **environ}
+        variables = {**os.environ, "UV_INDEX": served.url, **environ}
         maker = UvPackagesMaker(environ=variables, limit=limit)
         return EnvironmentCache(root, {UvPackages: lambda: maker})
 
@@ -90,18 +109,17 @@ def nothing(phase: progress.Phase) -> None:
 
 async def test_a_kernel_runs_in_the_listed_packages_and_gets_another_while_it_runs(
     open_cache: Callable[..., EnvironmentCache],
-    wheels: Path,
+    index: PackageIndex,
     tmp_path: Path,
     context: zmq.Context[zmq.Socket[bytes]],
 ) -> None:
-    make_wheel(wheels, "rtdfirst", "1.0")
-    make_wheel(wheels, "rtdsecond", "1.0")
-    make_wheel(wheels, "rtdfirst", "2.0")
+    make_wheel(index.folder, "rtdfirst", "1.0")
+    make_wheel(index.folder, "rtdsecond", "1.0")
+    make_wheel(index.folder, "rtdfirst", "2.0")
     wanted = UvPackages(("rtdfirst<2",), requires_python=ANY_PYTHON)
-    (await open_cache().lease(NO_PACKAGES, nothing)).release()
-    with serve_packages(wheels) as index, trio.fail_after(120):
-        environ = {**os.environ, "UV_DEFAULT_INDEX": index}
-        cache = open_cache(UV_DEFAULT_INDEX=index)
+    with trio.fail_after(120):
+        environ = {**os.environ, "UV_INDEX": index.url}
+        cache = open_cache()
         shared = await cache.lease(wanted, nothing)
         before = installed_in(shared.path)
         assert "rtdfirst-1.0" in before
@@ -128,15 +146,14 @@ async def test_a_kernel_runs_in_the_listed_packages_and_gets_another_while_it_ru
 
 
 async def test_packages_that_break_the_kernels_own_are_resolved_with_them(
-    open_cache: Callable[..., EnvironmentCache], wheels: Path
+    open_cache: Callable[..., EnvironmentCache], index: PackageIndex
 ) -> None:
     """Something old that ipykernel needs does not just take the place of what is there."""
-    make_wheel(wheels, "traitlets", "1.0")
-    (await open_cache().lease(NO_PACKAGES, nothing)).release()
-    with serve_packages(wheels) as index, trio.fail_after(120):
-        cache = open_cache(UV_DEFAULT_INDEX=index)
-        with pytest.raises(EnvironmentBuildFailed, match="ipykernel was not"):
-            await cache.lease(UvPackages(("traitlets==1.0",)), nothing)
+    make_wheel(index.folder, "traitlets", "1.0")
+    with trio.fail_after(120):
+        with pytest.raises(EnvironmentBuildFailed, match="exclude each other") as caught:
+            await open_cache().lease(UvPackages(("traitlets==1.0",)), nothing)
+    assert "ipykernel" in str(caught.value)
 
 
 async def test_a_constraint_on_python_is_obeyed_or_named(
@@ -149,17 +166,17 @@ async def test_a_constraint_on_python_is_obeyed_or_named(
         with pytest.raises(EnvironmentBuildFailed, match="No installed interpreter") as caught:
             await cache.lease(UvPackages((), requires_python=">=3.99"), nothing)
         assert "'>=3.99'" in str(caught.value)
-        assert "uv python install" in str(caught.value)
+        assert f"Found were {platform.python_version()} (the default)" in str(caught.value)
+        assert "uv python install '>=3.99'" in str(caught.value)
 
 
 async def test_a_pre_release_is_taken_where_it_is_allowed(
-    open_cache: Callable[..., EnvironmentCache], wheels: Path
+    open_cache: Callable[..., EnvironmentCache], index: PackageIndex
 ) -> None:
-    make_wheel(wheels, "rtdpre", "1.0")
-    make_wheel(wheels, "rtdpre", "2.0rc1")
-    (await open_cache().lease(NO_PACKAGES, nothing)).release()
-    with serve_packages(wheels) as index, trio.fail_after(120):
-        cache = open_cache(UV_DEFAULT_INDEX=index)
+    make_wheel(index.folder, "rtdpre", "1.0")
+    make_wheel(index.folder, "rtdpre", "2.0rc1")
+    with trio.fail_after(120):
+        cache = open_cache()
         plain = await cache.lease(UvPackages(("rtdpre",)), nothing)
         allowed = await cache.lease(UvPackages(("rtdpre",), prerelease="allow"), nothing)
     assert "rtdpre-1.0" in installed_in(plain.path)
@@ -186,58 +203,95 @@ async def test_what_is_no_requirement_reaches_no_command(
 )
 async def test_what_can_not_be_had_is_named_with_a_remedy(
     open_cache: Callable[..., EnvironmentCache],
-    wheels: Path,
+    index: PackageIndex,
     requirements: tuple[str, ...],
     said: str,
     package: str | None,
 ) -> None:
-    make_wheel(wheels, "rtdone", "1.0")
-    (await open_cache().lease(NO_PACKAGES, nothing)).release()
-    with serve_packages(wheels) as index, trio.fail_after(120):
-        cache = open_cache(UV_DEFAULT_INDEX=index)
-        with pytest.raises(EnvironmentBuildFailed, match=said) as caught:
-            await cache.lease(UvPackages(requirements), nothing)
+    make_wheel(index.folder, "rtdone", "1.0")
+    with trio.fail_after(120), pytest.raises(EnvironmentBuildFailed, match=said) as caught:
+        await open_cache().lease(UvPackages(requirements), nothing)
     assert caught.value.failed_package == package
 
 
 @pytest.mark.parametrize("trouble", ["hangs", "cuts", "unreachable"])
 async def test_an_index_in_trouble_ends_the_build_with_a_remedy(
-    open_cache: Callable[..., EnvironmentCache], wheels: Path, tmp_path: Path, trouble: Any
+    open_cache: Callable[..., EnvironmentCache], index: PackageIndex, tmp_path: Path, trouble: Any
 ) -> None:
-    make_wheel(wheels, "rtdnet", "1.0")
-    (await open_cache().lease(NO_PACKAGES, nothing)).release()
-    patience: Mapping[str, str] = {"UV_HTTP_TIMEOUT": "1", "UV_HTTP_RETRIES": "0"}
-    with serve_packages(wheels, "hangs" if trouble == "unreachable" else trouble) as url:
-        index = "http://127.0.0.1:9/simple" if trouble == "unreachable" else url
-        cache = open_cache(UV_DEFAULT_INDEX=index, UV_CACHE_DIR=str(tmp_path), **patience)
-        with (
-            trio.fail_after(60),
-            pytest.raises(EnvironmentBuildFailed, match="can't be reached or breaks off"),
-        ):
-            await cache.lease(UvPackages(("rtdnet",)), nothing)
+    make_wheel(index.folder, "rtdnet", "1.0")
+    environ = {"UV_HTTP_TIMEOUT": "1", "UV_HTTP_RETRIES": "0", "UV_CACHE_DIR": str(tmp_path)}
+    if trouble == "unreachable":
+        environ["UV_INDEX"] = "http://127.0.0.1:9/simple"
+    else:
+        index.behaviour = trouble
+    cache = open_cache(**environ)
+    with (
+        trio.fail_after(60),
+        pytest.raises(EnvironmentBuildFailed, match="can't be reached or breaks off"),
+    ):
+        await cache.lease(UvPackages(("rtdnet",)), nothing)
 
 
 async def test_a_build_has_a_limit_and_ends_its_uv(
-    open_cache: Callable[..., EnvironmentCache], wheels: Path, tmp_path: Path, root: Path
+    open_cache: Callable[..., EnvironmentCache], index: PackageIndex, tmp_path: Path, root: Path
 ) -> None:
-    (await open_cache().lease(NO_PACKAGES, nothing)).release()
     before = folders_in(root)
-    with serve_packages(wheels, "hangs") as url:
-        cache = open_cache(limit=1, UV_DEFAULT_INDEX=url, UV_CACHE_DIR=str(tmp_path))
-        with trio.fail_after(60), pytest.raises(EnvironmentBuildFailed, match="within 1 seconds"):
-            await cache.lease(UvPackages(("rtdslow",)), nothing)
+    index.behaviour = "hangs"
+    cache = open_cache(limit=1, UV_CACHE_DIR=str(tmp_path))
+    with trio.fail_after(60), pytest.raises(EnvironmentBuildFailed, match="within 1 seconds"):
+        await cache.lease(UvPackages(("rtdslow",)), nothing)
     with trio.fail_after(30):
         while folders_in(root) != before:  # noqa: ASYNC110  # a slow disk removes for a while
             await trio.sleep(0.05)
+
+
+async def test_another_index_means_another_environment_and_a_password_is_kept_nowhere(
+    open_cache: Callable[..., EnvironmentCache],
+    index: PackageIndex,
+    root: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    make_wheel(index.folder, "rtdours", "1.0")
+    wanted = UvPackages(("rtdours",))
+    caplog.set_level(logging.DEBUG)
+    asked = open_cache(UV_INDEX=index.url_for("someone:rtdsecret"))
+    with trio.fail_after(120):
+        first = await asked.lease(wanted, nothing)
+        assert "rtdours-1.0" in installed_in(first.path)
+        again = await open_cache().lease(wanted, nothing)
+        assert again.path == first.path, "it is the same index, whoever asks it"
+        with pytest.raises(EnvironmentBuildFailed) as caught:
+            await asked.lease(UvPackages(("rtdours==2",)), nothing)
+    assert "rtdsecret" not in str(caught.value) + caplog.text
+    kept = await trio.to_thread.run_sync(files_with, root, b"rtdsecret")
+    assert kept == []
+    elsewhere = UvPackagesMaker(environ={**os.environ, "UV_INDEX": "http://127.0.0.1:9/simple"})
+    ours = UvPackagesMaker(environ={**os.environ, "UV_INDEX": index.url})
+    for packages in (wanted, NO_PACKAGES):
+        assert await elsewhere.fingerprint(packages) != await ours.fingerprint(packages)
+
+
+def files_with(folder: Path, word: bytes) -> list[Path]:
+    """The small files with a word in them: records, logs, metadata."""
+    return [
+        path
+        for path in folder.rglob("*")
+        if path.is_file()
+        and path.stat().st_size < 1 << 16
+        and path.suffix not in (".py", ".pyc", ".so")
+        and word in path.read_bytes()
+    ]
 
 
 # ---------------------------------------------------------------------- projects
 
 
 @pytest.fixture
-def project(tmp_path: Path, wheels: Path) -> Path:
+def project(tmp_path: Path) -> Path:
     folder = tmp_path / "project"
     folder.mkdir()
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
     make_wheel(wheels, "rtdproj", "1.0")
     (folder / "pyproject.toml").write_text(
         '[project]\nname = "demo"\nversion = "1"\nrequires-python = ">=3.9"\n'

@@ -9,9 +9,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import orjson
+import trio
 
 from runtimed.environments.builder import Report
 from runtimed.environments.environment import Kind
+from runtimed.environments.index_settings import index_settings
 from runtimed.environments.templates import TemplateBuilder
 from runtimed.environments.uv import base_python, find_uv, uv_version
 from runtimed.environments.uv_install import BASE_PACKAGES, check_requirements, install
@@ -56,12 +58,13 @@ class _UvRecipe:
         uv = self._locate_uv()
         if uv not in self._versions:
             self._versions[uv] = await uv_version(uv)
-        recipe = [
+        recipe: list[object] = [
             _LAYOUT,
             sorted(set(BASE_PACKAGES) | {package.strip() for package in packages}),
             [str(self._python), sys.version, platform.machine()],
             self._versions[uv],
         ]
+        recipe += await trio.to_thread.run_sync(index_settings)
         return hashlib.sha256(orjson.dumps(recipe)).hexdigest()
 
     async def install(self, path: Path, packages: Sequence[str], report: Report) -> None:

@@ -19,6 +19,7 @@ import trio
 from runtimed.environments.builder import Report
 from runtimed.environments.environment import Environment, Kind
 from runtimed.environments.fingerprint import fingerprint
+from runtimed.environments.index_settings import index_settings
 from runtimed.environments.interpreters import Interpreters
 from runtimed.environments.platforms import conda_platform
 from runtimed.environments.programs import ProgramResult, run_program
@@ -67,12 +68,13 @@ class UvPackagesMaker:
         if uv not in self._versions:
             self._versions[uv] = await uv_version(uv)
         python = await self._interpreters.choose(wanted.requires_python)
+        indexes = await trio.to_thread.run_sync(index_settings, self._environ)
         return fingerprint(
             # It has chosen the interpreter, and does nothing else.
             attrs.evolve(wanted, requires_python=None),
             platform=conda_platform(sys.platform, platform.machine()),
             interpreter=str(await trio.to_thread.run_sync(python.resolve)),
-            built_by=[_LAYOUT, self._versions[uv], *BASE_PACKAGES],
+            built_by=[_LAYOUT, self._versions[uv], *BASE_PACKAGES, *indexes],
         )
 
     def base(self, wanted: UvPackages) -> UvPackages | None:

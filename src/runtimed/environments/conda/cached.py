@@ -16,6 +16,7 @@ from runtimed.environments.conda.channels import ChannelMap
 from runtimed.environments.conda.solving import Limits
 from runtimed.environments.environment import Kind
 from runtimed.environments.fingerprint import fingerprint
+from runtimed.environments.index_settings import index_settings
 from runtimed.environments.platforms import conda_platform
 from runtimed.environments.wanted import CondaPackages
 from runtimed.environments.warm_up import compile_further
@@ -37,10 +38,13 @@ class CondaPackagesMaker:
     async def fingerprint(self, wanted: CondaPackages) -> str:
         solver = await trio.to_thread.run_sync(importlib.metadata.version, "py-rattler")
         urls = [channel.url for channel in self._channels().resolve(wanted.channels)]
+        indexes = []
+        if wanted.pip or wanted.editable:  # what uv installs
+            indexes = await trio.to_thread.run_sync(index_settings)
         return fingerprint(
             wanted,
             platform=conda_platform(sys.platform, platform.machine()),
-            built_by=[_LAYOUT, solver, *BASE_SPECS, *urls],
+            built_by=[_LAYOUT, solver, *BASE_SPECS, *urls, *indexes],
         )
 
     def base(self, wanted: CondaPackages) -> CondaPackages | None:
