@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
@@ -67,6 +68,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         parts = [part for part in self.path.partition("?")[0].split("/") if part]
         wheel = server.folder / parts[-1]
+        if parts[-1].endswith(".whl.metadata"):
+            self._send(_metadata(wheel.with_suffix("")), "text/plain", body)
+            return
         if parts[-1].endswith(".whl") and wheel.exists():
             if body:
                 server.wheels.append(wheel.name)
@@ -77,7 +81,9 @@ class _Handler(BaseHTTPRequestHandler):
         if not names:
             self.send_error(404)
             return
-        links = "".join(f'<a href="/files/{name}">{name}</a>' for name in names)
+        links = "".join(
+            f'<a href="/files/{name}" data-core-metadata="true">{name}</a>' for name in names
+        )
         page = f"<!DOCTYPE html><html><body>{links}</body></html>"
         self._send(page.encode(), "text/html", body)
 
@@ -89,7 +95,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if not body:
             return
-        if kind != "text/html":
+        if kind == "application/octet-stream":
             if server.behaviour == "cuts":
                 content = content[: len(content) // 2]
             if server.holds and f"/{server.holds}-" in self.path:
@@ -108,6 +114,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *args: Any) -> None:
         pass
+
+
+def _metadata(wheel: Path) -> bytes:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith("/METADATA")]
+        return archive.read(name)
 
 
 @contextmanager

@@ -10,8 +10,11 @@ from pathlib import Path
 __all__ = ["make_project", "make_wheel"]
 
 
-def make_wheel(folder: Path, name: str, version: str, module: str | None = None) -> Path:
-    """A wheel with one module, one console script and the version in its source."""
+def make_wheel(
+    folder: Path, name: str, version: str, module: str | None = None, *, bulk: int = 0
+) -> Path:
+    """A wheel with one module, one console script and the version in its source; and a file of
+    `bulk` bytes, if that is to be."""
     module = module or name
     info = f"{name}-{version}.dist-info"
     files = {
@@ -23,6 +26,8 @@ def make_wheel(folder: Path, name: str, version: str, module: str | None = None)
         f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{info}/entry_points.txt": f"[console_scripts]\n{name} = {module}:main\n",
     }
+    if bulk:
+        files[f"{module}/bulk.txt"] = "x" * bulk
     record = ""
     for path, text in files.items():
         digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=")

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
+
 import pytest
 import trio
-from trio.testing import MockClock
+from fake_maker import FakeMaker
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from runtimed.environments.builder import Report
+from runtimed.environments.cache import EnvironmentCache
+from runtimed.environments.own_copies import OwnCopies
 from runtimed.environments.repeating import REPEAT_AFTER, repeating
+from runtimed.environments.wanted import Choice, UvPackages
 from runtimed.errors import EnvironmentBuildFailed
+from runtimed.kernels.preparation import Preparation
 from runtimed.protocol import progress
 
 VENV = progress.CreatingVenv()
@@ -71,3 +79,24 @@ async def test_it_can_be_cancelled(autojump_clock: MockClock) -> None:
         await repeating(told.append, work)
     assert scope.cancelled_caught
     assert told == [VENV] * 3
+
+
+async def test_who_waits_for_a_kernel_hears_that_its_environment_is_still_being_built(
+    tmp_path: Path, mock_clock: MockClock
+) -> None:
+    maker = FakeMaker()
+    maker.gate = trio.Event()
+    cache = EnvironmentCache(tmp_path / "envs", {UvPackages: lambda: maker})
+    preparation = Preparation({}, cache, OwnCopies(cache))
+    choice = Choice("python", "uv:inline", UvPackages(("numpy",)))
+    told: list[progress.Phase] = []
+    give_up = time.monotonic() + 30
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(preparation.prepare, choice, tmp_path, told.append)
+        while told.count(INSTALLING) < 3:
+            assert time.monotonic() < give_up
+            mock_clock.jump(REPEAT_AFTER)
+            await wait_all_tasks_blocked()
+            time.sleep(0.002)  # noqa: ASYNC251  # for the threads
+        maker.gate.set()
+    assert isinstance(told[-1], progress.Ready)
