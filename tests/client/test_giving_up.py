@@ -184,13 +184,6 @@ def test_every_method_gives_a_coroutine_for_every_way_to_run_it(daemon: FakeDaem
     asyncio.run(asyncio.wait_for(main(), 60))
 
 
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 def interrupted_at(n: int, call: Callable[[], object]) -> bool:
     """Make a blocking call and press Ctrl-C there. Whether it came before the end."""
     instrument = GiveUpAt(n, lambda: os.kill(os.getpid(), signal.SIGINT))
@@ -206,7 +199,6 @@ def interrupted_at(n: int, call: Callable[[], object]) -> bool:
     return instrument.fired
 
 
-@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("name", CALLS)
 def test_ctrl_c_may_come_at_every_step(daemon: FakeDaemon, name: str) -> None:
     with Session("n") as session:
@@ -225,7 +217,6 @@ def test_ctrl_c_may_come_at_every_step(daemon: FakeDaemon, name: str) -> None:
         raise AssertionError("the call never gets through")
 
 
-@pytest.mark.usefixtures("interruptible")
 def test_an_event_that_ctrl_c_has_kept_from_a_loop_comes_again(daemon: FakeDaemon) -> None:
     with Session("n") as session:
         session.start_kernel()
