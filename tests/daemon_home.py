@@ -17,6 +17,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from processes import carrying, wait_none_carrying
+from runtimed.document.actors import daemon_actor
+from runtimed.document.notebook import CellSnapshot, NotebookDocument
+from runtimed.document.storage import split_chunks
 from runtimed.paths import Paths, default_paths
 
 __all__ = ["MARKER", "DaemonHome"]
@@ -26,7 +29,7 @@ MARKER = "RUNTIMED_TEST_HOME"
 
 #: Seconds for a daemon to come up, and to go.
 _START_LIMIT = 30.0
-_STOP_LIMIT = 15.0
+_STOP_LIMIT = 30.0
 
 #: Variables that would lead a test to somebody's real daemon or settings.
 _FOREIGN = ("RUNTIMED_", "CONDUCTOR_", "XDG_", "RUNT_", "JUPYTER_", "IPYTHON")
@@ -65,6 +68,16 @@ class DaemonHome:
         """The daemon's log so far."""
         return self.paths.log.read_text() if self.paths.log.exists() else ""
 
+    def saved_cells(self) -> dict[str, CellSnapshot]:
+        """The cells of all documents as they are on the disk at this moment, by id."""
+        found: dict[str, CellSnapshot] = {}
+        for file in self.paths.documents.glob("*.automerge"):
+            whole, _ = split_chunks(file.read_bytes())
+            if whole:
+                document = NotebookDocument.load(whole, daemon_actor())
+                found |= {cell.id: cell for cell in document.cells()}
+        return found
+
     def start(self) -> None:
         """Start the daemon and wait until it takes connections."""
         with self._output_file.open("ab") as output:
@@ -90,6 +103,11 @@ class DaemonHome:
     def kill(self) -> None:
         """End the daemon with SIGKILL: what it started stays for the next one to find."""
         self._end(signal.SIGKILL)
+
+    def start_after_kill(self) -> None:
+        """Start the daemon that finds what a killed one has left."""
+        self.paths.info.unlink()  # by which `start` sees that the new one is up
+        self.start()
 
     def restart(self) -> None:
         """Stop the daemon and start another in the same home."""

@@ -59,8 +59,7 @@ def test_what_a_killed_daemon_left_is_replaced(bare_daemon: MakeDaemon) -> None:
     assert home.paths.info.exists()
     with pytest.raises(ConnectionRefusedError), socket.socket(socket.AF_UNIX) as connection:
         connection.connect(str(home.socket))
-    home.paths.info.unlink()  # `start` waits for the new one
-    home.start()
+    home.start_after_kill()
     assert DaemonClient(home.socket).ping()
     assert orjson.loads(home.paths.info.read_bytes())["pid"] == home.pid
 

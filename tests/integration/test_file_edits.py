@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -12,18 +11,12 @@ import pytest
 
 from daemon_home import DaemonHome
 from runtimed import Session
+from waiting import wait_until
 
 pytestmark = pytest.mark.real
 
 MakeDaemon: TypeAlias = "Callable[..., DaemonHome]"
 OpenSession: TypeAlias = "Callable[..., Session]"
-
-
-def wait_until(condition: Callable[[], bool], limit: float = 20.0) -> None:
-    deadline = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.02)
 
 
 def sources(path: Path) -> list[str]:
@@ -91,10 +84,10 @@ def test_edits_of_both_sides_meet_after_the_daemon_was_killed(
     session.save()
     session.append_source(cell_id, "peer\n")
     new = session.create_cell("new")
-    wait_until(lambda: _on_disk(home, "new"))
-    _kill(home)
+    wait_until(lambda: new in home.saved_cells())
+    home.kill()
     edit(path, lambda content: content["cells"].insert(0, cell("editor")), in_place=False)
-    home.start()
+    home.start_after_kill()
     session = open_session(home, path)
     cells = session.get_cells()
     assert [cell.source for cell in cells] == ["editor", "start\npeer\n", "new"]
@@ -108,32 +101,13 @@ def test_an_untitled_notebook_survives_the_daemon(
 ) -> None:
     home = bare_daemon()
     session = open_session(home, notebook_id="untitled")
-    session.create_cell("kept")
+    kept = session.create_cell("kept")
     if kill:
-        wait_until(lambda: _on_disk(home, "kept"))
-        _kill(home)
-        home.start()
+        wait_until(lambda: kept in home.saved_cells())
+        home.kill()
+        home.start_after_kill()
     else:
         session.get_queue_state()  # the daemon has the cell once it answers
         home.restart()
     session = open_session(home, notebook_id="untitled")
     assert "kept" in [cell.source for cell in session.get_cells()]
-
-
-def _kill(home: DaemonHome) -> None:
-    home.kill()
-    home.paths.info.unlink()  # or the next one would be thought to be up
-
-
-def _on_disk(home: DaemonHome, text: str) -> bool:
-    from runtimed.document.actors import daemon_actor
-    from runtimed.document.notebook import NotebookDocument
-    from runtimed.document.storage import split_chunks
-
-    for file in home.paths.documents.glob("*.automerge"):
-        good, _ = split_chunks(file.read_bytes())
-        if good:
-            document = NotebookDocument.load(good, daemon_actor())
-            if any(cell.source == text for cell in document.cells()):
-                return True
-    return False
