@@ -137,7 +137,7 @@ STATES: dict[str, Callable[[AsyncSession, str], Awaitable[Any]]] = {
 
 
 async def follow(session: AsyncSession, cell_id: str) -> list[Any]:
-    return [event async for event in await session.stream_execute(cell_id, 10)]
+    return [event async for event in await session.stream_execute(cell_id)]
 
 
 async def subscribe(session: AsyncSession, cell_id: str) -> None:

@@ -67,12 +67,20 @@ class KernelMemory:
                 self.on_progress(EnvironmentProgress.of(broadcast))
             except Exception:  # of the user's own making
                 log.exception("progress handler failed")
-        ended = isinstance(broadcast, broadcasts.KernelStatus) and broadcast.status in _ENDED
-        if ended or isinstance(broadcast, broadcasts.KernelError):
+        if _tells_the_end(broadcast):
             self.forget()
 
     def end(self, error: RuntimedError) -> None:
         self.forget()
+
+
+def _tells_the_end(broadcast: broadcasts.NotebookBroadcast) -> bool:
+    """Whether there is no kernel any more. Its cells are told first, and whoever waits for one."""
+    if isinstance(broadcast, broadcasts.KernelStatus):
+        return broadcast.status in _ENDED
+    if isinstance(broadcast, broadcasts.ExecutionDone):
+        return broadcast.outcome == "kernel_died"
+    return isinstance(broadcast, broadcasts.KernelError)
 
 
 class Membership:

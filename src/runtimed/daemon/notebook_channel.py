@@ -185,6 +185,8 @@ class _Worker:
         async with trio.open_nursery() as long_requests:
             async for request, written_in in self._receive:
                 self._unanswered -= 1
+                if isinstance(request.request, requests.ShutdownKernel):
+                    self._room.end_kernel()  # at once: a cell behind it is for the next kernel
                 if request.id is not None and isinstance(request.request, LONG_REQUESTS):
                     long_requests.start_soon(self._answer, request, written_in)
                 else:

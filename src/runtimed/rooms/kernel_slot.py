@@ -101,12 +101,17 @@ class KernelSlot:
         nursery.start_soon(self._run, launch, choose, directory)
         return launch
 
+    def end(self) -> None:
+        """Ask the kernel, or its launch, to end: from now on it is not usable any more."""
+        if self._launch is not None:
+            self._launch.end()
+
     async def stop(self) -> bool:
         """Shut the kernel down and wait for its end; False if there was none."""
         launch = self._launch
         if launch is None:
             return False
-        launch.end()
+        self.end()
         await launch.ended.wait()
         return launch.launched is not None
 

@@ -435,6 +435,10 @@ class Room:
             explicit=explicit,
         )
 
+    def end_kernel(self) -> None:
+        """Begin to stop the kernel: no cell is for it any more. `stop_kernel` waits for its end."""
+        self._slot.end()
+
     async def stop_kernel(self) -> bool:
         """Shut the kernel down and wait for its end; False if there was none."""
         return await self._slot.stop()
