@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
+from hypothesis import HealthCheck, settings
 
 from conda_channel import CondaChannel, make_channel
 from daemon_home import DaemonHome
@@ -19,6 +20,14 @@ from runtimed.environments.deno import DenoTool
 
 if TYPE_CHECKING:
     from runtimed import Session
+
+
+#: The same examples in every run, so that one refuses only what has changed; and however slow the
+#: machine is. `pytest --hypothesis-profile=search` goes where none has been.
+_PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.register_profile("repeatable", _PATIENT, derandomize=True)
+settings.register_profile("search", _PATIENT)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session", autouse=True)

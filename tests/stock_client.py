@@ -1,8 +1,8 @@
 """A client of protocol 2 and schema 2 as others write it: none of our additions, none of our code.
 
 No request ids, no heads, no presence. One task, one request outstanding, frames taken one at a
-time; a document that starts empty; a wait of 100 ms for silence where the first sync ends, and up
-to five rounds to see that the daemon has all edits.
+time; a document that starts empty; a wait of 100 ms for silence where the first sync ends, but not
+before there is a document; rounds of two seconds until the daemon has all edits.
 """
 
 from __future__ import annotations
@@ -80,9 +80,10 @@ class StockClient:
         while True:
             with trio.move_on_after(0.1) as silence:
                 frame = await self.frame()
-            if silence.cancelled_caught:
+            if not silence.cancelled_caught:
+                await self._take(frame)  # presence is dropped here, broadcasts are kept
+            elif self.doc.get_heads():
                 return self.reply
-            await self._take(frame)  # presence is dropped here, broadcasts are kept
 
     async def _take(self, frame: bytes) -> dict[str, Any] | None:
         """Take a frame in; a response is given back."""
@@ -112,13 +113,14 @@ class StockClient:
             await self.send(SYNC, message.encode())
 
     async def confirm(self) -> None:
-        """See that the daemon has all edits: at most five rounds of two seconds."""
-        for _ in range(5):
-            await self.send_sync()
-            if set(self.doc.get_heads()) <= self.daemon_heads:
-                return
-            with trio.move_on_after(2):
-                await self._take(await self.frame())
+        """See that the daemon has all edits."""
+        with trio.fail_after(30):
+            while True:
+                await self.send_sync()
+                if set(self.doc.get_heads()) <= self.daemon_heads:
+                    return
+                with trio.move_on_after(2):
+                    await self._take(await self.frame())
 
     def _cells(self) -> bytes:
         found = self.doc.get(ROOT, "cells")
@@ -241,7 +243,7 @@ async def read_blob(socket: Path, digest: str) -> bytes:
         port = json.loads(await client.frame())["port"]
 
     def fetch() -> bytes:
-        with urlopen(f"http://127.0.0.1:{port}/blob/{digest}", timeout=10) as answer:
+        with urlopen(f"http://127.0.0.1:{port}/blob/{digest}", timeout=30) as answer:
             return answer.read()  # type: ignore[no-any-return]
 
     return await trio.to_thread.run_sync(fetch)

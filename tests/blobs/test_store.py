@@ -65,7 +65,7 @@ async def test_a_blob_is_readable_at_once_and_later_from_disk(
     assert meta is not None
     assert (meta.media_type, meta.size) == ("text/plain", 100_000)
     assert await nursery.start(store.run) is store
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         await store.flushed()
     assert store.pending_bytes == 0
     assert store.in_memory(blob_hash) is None
@@ -77,7 +77,7 @@ async def test_a_blob_is_readable_at_once_and_later_from_disk(
 
 async def test_a_put_that_returned_is_on_disk(tmp_path: Path, nursery: trio.Nursery) -> None:
     store = await nursery.start(BlobStore(tmp_path).run)
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         for data in (b"small", bytes(2**20 + 1)):
             blob_hash = await store.put(data, "a/b")
             assert read_blob(tmp_path, blob_hash) == data
@@ -137,7 +137,7 @@ async def test_two_stores_may_put_the_same_blobs_at_once(
     for blob in data:
         for store in stores:
             store.put_nowait(blob, "a/b")
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         for store in stores:
             await store.flushed()
     assert all(read_blob(tmp_path, hashlib.sha256(blob).hexdigest()) == blob for blob in data)
@@ -152,7 +152,7 @@ async def test_blobs_are_written_in_the_order_of_the_puts(
     hashes = [store.put_nowait(data, "a/b") for data in blobs]
     obstacle = refuse(tmp_path, hashes[2])
     await nursery.start(store.run)
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         await wait_until(lambda: store.refusal is not None)
         assert [store.path(h).parent.is_dir() for h in hashes] == [True, True, False, False, False]
         assert [store.read(h) for h in hashes] == blobs
@@ -173,7 +173,7 @@ async def test_a_refusing_disk_is_logged_once_and_tried_again(
     store = await nursery.start(BlobStore(tmp_path).run)
     [data] = distinct(1)
     obstacle = refuse(tmp_path, hashlib.sha256(data).hexdigest())
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         with pytest.raises(BlobStoreFull, match=r"blob can't be written: .*Not a directory"):
             await store.put(data, "a/b")
         with trio.move_on_after(0.1) as waited:
@@ -198,7 +198,7 @@ async def test_no_more_than_a_quarter_of_a_gibibyte_waits_for_a_refusing_disk(
     for blob_hash in hashes[1:3]:
         store.put_nowait(bytes(MAX_BLOB_SIZE), "a/b", blob_hash)
     await nursery.start(store.run)
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         await wait_until(lambda: store.refusal is not None)
         with pytest.raises(BlobStoreFull, match="209715207 bytes wait in memory, the disk refuses"):
             store.put_nowait(bytes(MAX_BLOB_SIZE), "a/b", hashes[3])
@@ -218,7 +218,7 @@ async def test_a_healthy_disk_is_given_time_for_several_large_blobs(tmp_path: Pa
 
 async def test_a_cancelled_store_writes_what_waits(tmp_path: Path) -> None:
     store = BlobStore(tmp_path)
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             await nursery.start(store.run)
             hashes = [store.put_nowait(b"%d" % number, "a/b") for number in range(60)]
@@ -229,7 +229,7 @@ async def test_a_cancelled_store_writes_what_waits(tmp_path: Path) -> None:
 
 async def test_a_store_cancelled_while_it_writes_loses_nothing(tmp_path: Path) -> None:
     store = BlobStore(tmp_path)
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             await nursery.start(store.run)
             hashes = [store.put_nowait(b"%d" % number, "a/b") for number in range(60)]
@@ -245,7 +245,7 @@ async def test_a_refusing_disk_does_not_hold_up_the_end(
     store = BlobStore(tmp_path)
     [data] = distinct(1)
     refuse(tmp_path, hashlib.sha256(data).hexdigest())
-    with trio.fail_after(1.5):
+    with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             await nursery.start(store.run)
             store.put_nowait(data, "a/b")
@@ -263,7 +263,7 @@ async def test_flushing_waits_for_earlier_puts_only(
     hashes = [store.put_nowait(data, "a/b") for data in distinct(1)]
     obstacle = refuse(tmp_path, hashes[0])
     await nursery.start(store.run)
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         async with trio.open_nursery() as waiting:
             waiting.start_soon(store.flushed)
             await wait_until(lambda: store.refusal is not None)
@@ -279,7 +279,7 @@ async def test_written_files_are_synced_when_it_is_quiet(
 ) -> None:
     monkeypatch.setattr(store_module, "_SYNC_QUIET", 0.01)
     store = await nursery.start(BlobStore(tmp_path).run)
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         for number in range(40):
             await store.put(b"%d" % number, "a/b")
         await wait_until(lambda: not store._unsynced)
@@ -293,7 +293,7 @@ async def test_leftovers_of_a_crash_are_removed_at_the_start(
     leftover.parent.mkdir()
     leftover.write_bytes(b"part")
     await nursery.start(BlobStore(tmp_path).run)
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         await wait_until(lambda: not leftover.exists())
 
 
@@ -332,7 +332,7 @@ async def test_a_kill_during_puts_leaves_no_partial_blob(tmp_path: Path, delay: 
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
 
-    with trio.fail_after(20):
+    with trio.fail_after(30):
         await trio.to_thread.run_sync(kill_while_busy)
     blobs = files(tmp_path, "??/" + "?" * 62)
     assert blobs
@@ -367,7 +367,7 @@ async def test_a_full_disk_loses_nothing_and_is_filled_on_when_there_is_room(
     store = await nursery.start(BlobStore(tiny_disk / "blobs").run)
     blobs = [os.urandom(100_000) for _ in range(6)]
     hashes = [store.put_nowait(data, "a/b") for data in blobs]
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         await wait_until(lambda: store.refusal is not None)
         assert "No space left on device" in store.refusal
         assert [store.read(h) for h in hashes] == blobs

@@ -443,7 +443,7 @@ async def scene(folder: Path) -> AsyncIterator[Scene]:
 async def test_every_message_is_said_as_it_is_written(
     tmp_path: Path, message: str, situation: Situation
 ) -> None:
-    with trio.fail_after(20):
+    with trio.fail_after(30):
         async with scene(tmp_path) as s:
             with pytest.raises(RuntimedError) as caught:
                 await situation(s)

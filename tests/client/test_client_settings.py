@@ -62,7 +62,7 @@ async def test_a_settings_file_that_hangs_does_not_hold_up_the_loop(
             connected = True
             assert session.get_settings() == Settings(theme="light").as_dict()
 
-    with trio.fail_after(20):
+    with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(connect)
             for _ in range(20):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable
 
 import pytest
 import trio
 from fake_daemon import FakeDaemon
 
 from runtimed import AsyncSession, ExecutionEvent, RuntimedError, Session
+from waiting import wait_until
 
 pytest_plugins = ["fake_daemon_fixture"]
 pytestmark = pytest.mark.real
@@ -19,13 +19,6 @@ pytestmark = pytest.mark.real
 
 def kinds(events: list[ExecutionEvent]) -> list[str]:
     return [event.event_type for event in events]
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    give_up = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < give_up
-        time.sleep(0.005)
 
 
 def test_an_execution_is_followed_to_its_end(daemon: FakeDaemon) -> None:
@@ -57,9 +50,9 @@ def test_signals_tell_where_to_read(daemon: FakeDaemon) -> None:
 
 def test_silence_ends_a_stream_for_good(daemon: FakeDaemon) -> None:
     with Session() as session:
-        stream = session.stream_execute(session.create_cell("wait"), timeout_secs=0.1)
+        stream = session.stream_execute(session.create_cell("wait"), timeout_secs=1.0)
         assert next(stream).event_type == "execution_started"
-        with pytest.raises(RuntimedError, match=r"^Execution timed out after 0.1 seconds$"):
+        with pytest.raises(RuntimedError, match=r"^Execution timed out after 1 seconds$"):
             next(stream)
         with pytest.raises(StopIteration):
             next(stream)
@@ -135,7 +128,7 @@ def test_a_subscription_can_be_closed_while_somebody_waits(daemon: FakeDaemon) -
         thread.start()
         time.sleep(0.05)
         subscription.close()
-        thread.join(5)
+        thread.join(30)
         assert seen == [[]]
 
 
@@ -160,7 +153,7 @@ def test_many_events_wait_for_a_slow_reader(daemon: FakeDaemon) -> None:
 
 
 async def test_an_asynchronous_stream_on_trio(daemon: FakeDaemon) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         async with AsyncSession() as session:
             await session.start_kernel()
             cell_id = await session.create_cell("say a")
@@ -197,7 +190,7 @@ def test_an_asynchronous_stream_on_asyncio(daemon: FakeDaemon) -> None:
 
 
 async def test_a_wait_that_is_cancelled_loses_no_event(daemon: FakeDaemon) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         async with AsyncSession("n") as session:
             await session.start_kernel()
             subscription = session.subscribe(event_types=["done"])
@@ -217,4 +210,4 @@ def test_abandoned_streams_leave_nothing_behind(daemon: FakeDaemon) -> None:
         subscription = session.subscribe()
         assert len(link._listeners) == before + 2
         del stream, subscription
-        wait_for(lambda: len(link._listeners) == before)
+        wait_until(lambda: len(link._listeners) == before)

@@ -30,7 +30,7 @@ def stand_in(path: Path, called: Path) -> Path:
 
 
 def wait_called(called: Path) -> str:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 30
     while not called.exists():
         assert time.monotonic() < deadline, "not called"
         time.sleep(0.01)

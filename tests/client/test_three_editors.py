@@ -75,7 +75,7 @@ async def test_sessions_of_different_speeds_end_with_one_notebook(
                 if "Cell not found" not in str(error):
                     raise
 
-    with trio.fail_after(60):
+    with trio.fail_after(120):
         async with open_daemon(tmp_path) as daemon:
 
             async def open_stream(paths: Any) -> trio.abc.Stream:

@@ -66,7 +66,7 @@ class SettingsPeer:
         await self.say()
 
     async def wait(self, condition: Any) -> None:
-        with trio.fail_after(20):
+        with trio.fail_after(30):
             while not condition(self.document.read()):
                 assert await self.hear(), "closed"
 
@@ -95,7 +95,7 @@ async def test_what_can_not_be_decoded_ends_that_connection_alone(
     caplog.set_level(logging.INFO)
     good, bad = await open_peer(daemon), await open_peer(daemon)
     await bad.stream.send_all(bad.connection.send(events.SyncMessage(b"\x42nonsense")))
-    with trio.fail_after(20):
+    with trio.fail_after(30):
         while await bad.hear():
             pass
     assert "Invalid sync message" in caplog.text
@@ -190,7 +190,7 @@ async def test_peers_that_send_mutations_change_nothing_for_the_others(daemon: L
         await trio.testing.wait_all_tasks_blocked()
         await bad.stream.aclose()
     await good.set(theme="light")
-    with trio.fail_after(20):
+    with trio.fail_after(30):
         while daemon.settings.current.theme != "light":
             await daemon.settings.wait_changed(daemon.settings.current)
     assert daemon.settings.current.keep_alive_secs == 60

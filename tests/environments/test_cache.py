@@ -32,6 +32,7 @@ from runtimed.environments.locks import try_lock
 from runtimed.environments.wanted import UvPackages
 from runtimed.errors import EnvironmentBuildFailed
 from runtimed.protocol import progress
+from waiting import LIMIT, wait_until_async
 
 
 @pytest.fixture
@@ -80,6 +81,11 @@ async def test_the_first_use_builds_and_the_second_finds_it(
     assert has(first.environment, "numpy")
 
 
+def wanting(cache: EnvironmentCache) -> int:
+    """How many build something or wait until somebody has."""
+    return sum(len(build.reports) for build in cache._builds.values())
+
+
 async def test_ten_rooms_and_two_daemons_build_it_once(tmp_path: Path, maker: FakeMaker) -> None:
     caches = [another(tmp_path, maker) for _ in range(2)]
     maker.gate = trio.Event()
@@ -89,13 +95,16 @@ async def test_ten_rooms_and_two_daemons_build_it_once(tmp_path: Path, maker: Fa
     async def want(number: int) -> None:
         leases.append(await caches[number % 2].lease(NUMPY, told[number].append))
 
-    with trio.fail_after(20):
+    def all_wait() -> bool:
+        """One builds, those of its daemon wait for it, and the others have been told to."""
+        others = [elsewhere(phases) == [None, True] for phases in told]
+        return [wanting(c) for c in caches] == [5, 5] and (all(others[::2]) or all(others[1::2]))
+
+    with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             for number in range(10):
                 nursery.start_soon(want, number)
-            while not maker.built:  # noqa: ASYNC110
-                await trio.sleep(0.01)
-            await trio.sleep(0.1)
+            await wait_until_async(lambda: maker.built and all_wait())
             maker.gate.set()
     assert maker.built == [NUMPY]
     assert len({lease.path for lease in leases}) == 1
@@ -119,13 +128,11 @@ async def test_a_failure_is_told_to_everybody_who_waits_and_tried_once(
             await cache.lease(NUMPY, phases.append)
         failures.append(caught.value)
 
-    with trio.fail_after(20):
+    with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             for _ in range(3):
                 nursery.start_soon(want)
-            while not maker.built:  # noqa: ASYNC110
-                await trio.sleep(0.01)
-            await trio.sleep(0.1)
+            await wait_until_async(lambda: maker.built and wanting(cache) == 3)
             maker.gate.set()
     assert [failure.failed_package for failure in failures] == ["numpyy"] * 3
     assert maker.built == [NUMPY]
@@ -149,16 +156,14 @@ async def test_whoever_waits_builds_it_when_the_builder_is_cancelled(
     async def second() -> None:
         leases.append(await cache.lease(NUMPY, nothing))
 
-    with trio.fail_after(20):
+    with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(first)
-            while not maker.built:  # noqa: ASYNC110
-                await trio.sleep(0.01)
+            await wait_until_async(lambda: maker.built)
             nursery.start_soon(second)
-            await trio.sleep(0.1)
+            await wait_until_async(lambda: wanting(cache) == 2)
             scope.cancel()
-            while len(maker.built) < 2:  # noqa: ASYNC110
-                await trio.sleep(0.01)
+            await wait_until_async(lambda: len(maker.built) == 2)
             maker.gate.set()
     assert scope.cancelled_caught
     assert [path for path, _ in folders_in(cache.root)] == [leases[0].path]
@@ -454,9 +459,11 @@ async def test_what_others_have_spoilt_does_not_end_the_cache(
     async with trio.open_nursery() as nursery:
         await nursery.start(cache.run)
         for _ in range(3):
-            mock_clock.jump(700)
-            await wait_all_tasks_blocked()
-            await trio.to_thread.run_sync(time.sleep, 0.05)
-            await wait_all_tasks_blocked()
-        assert "not tidied" in caplog.text
+            caplog.clear()
+            give_up = time.monotonic() + LIMIT
+            while "not tidied" not in caplog.text:  # threads tidy, whatever the clock says
+                assert time.monotonic() < give_up
+                mock_clock.jump(700)
+                await wait_all_tasks_blocked()
+                await trio.to_thread.run_sync(time.sleep, 0.01)
         nursery.cancel_scope.cancel()

@@ -30,12 +30,12 @@ class Worker:
 
     async def run(self, code: str, limits: Limits | None = None) -> list[progress.Phase]:
         pid = f"open({str(self._pid)!r}, 'w').write(str(os.getpid()))\n"
-        self._script.write_text(f"#!{sys.executable}\n{SAY}{pid}{code}\n")
+        self._script.write_text(f"#!{sys.executable} -IS\n{SAY}{pid}{code}\n")
         self._script.chmod(0o755)
         told: list[progress.Phase] = []
         order = Order("/nowhere", [], [Channel("a", "u:a"), Channel("b", "u:b")], "/cache")
         try:
-            with trio.fail_after(20):
+            with trio.fail_after(30):
                 await solve_and_link(order, told.append, limits=limits or Limits())
         finally:
             with pytest.raises(ProcessLookupError):
@@ -84,8 +84,8 @@ say(what="fetching_repodata", channels=["a", "b"])
 say(what="answered", url="u:a")
 time.sleep(60)
 """
-    error = await worker.refused(code, Limits(metadata=1))
-    assert "no answer within 1 seconds from b (u:b)." in error
+    error = await worker.refused(code, Limits(metadata=2))
+    assert "no answer within 2 seconds from b (u:b)." in error
 
 
 async def test_a_solve_has_a_limit(worker: Worker) -> None:

@@ -56,7 +56,7 @@ async def test_waiting_ends_when_the_holder_lets_go_and_removes_the_file(tmp_pat
             with try_lock(path) as another:
                 assert not another
 
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             with try_lock(path) as held:
                 assert held

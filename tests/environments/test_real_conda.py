@@ -225,7 +225,7 @@ trio.run(lambda: build_conda(path, CondaPackages(()), report, channels=known))
         assert b"FetchingRepodata" in daemon.stdout.readline()
         (worker,) = workers()
         daemon.kill()
-    worker.wait(timeout=10)
+    worker.wait(timeout=60)
 
 
 # ------------------------------------------------------------------ bad input

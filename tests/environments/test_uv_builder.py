@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -28,6 +29,7 @@ from runtimed.environments.pool import Pool
 from runtimed.environments.uv_builder import UvBuilder
 from runtimed.errors import EnvironmentBuildFailed
 from runtimed.protocol import progress
+from waiting import wait_until_async
 
 pytestmark = pytest.mark.real
 
@@ -219,15 +221,17 @@ async def test_a_missing_uv_is_a_failure_that_a_later_build_gets_over(
 async def test_a_root_that_cannot_be_made_is_a_failure(tmp_path: Path, uv: FakeUv) -> None:
     (tmp_path / "file").touch()
     builder = UvBuilder(tmp_path / "file" / "envs", locate_uv=uv.locate)
-    with trio.fail_after(10), pytest.raises(EnvironmentBuildFailed, match="create cache dir"):
+    with trio.fail_after(30), pytest.raises(EnvironmentBuildFailed, match="create cache dir"):
         await builder.build((), nothing, urgent=False)
 
 
 async def test_a_cancelled_build_leaves_nothing(root: Path, uv: FakeUv) -> None:
     async with opened(UvBuilder(root, locate_uv=uv.locate)) as builder:
-        with uv.having("slow"), trio.move_on_after(0.5) as scope:
-            await builder.build((), nothing, urgent=False)
-        assert scope.cancelled_caught
+        with uv.having("slow"):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(partial(builder.build, (), nothing, urgent=False))
+                await wait_until_async(lambda: uv.installs() == 1)
+                nursery.cancel_scope.cancel()
         assert uv.installs() == 1
         assert not templates_in(root, "uv")
         await builder.build((), nothing, urgent=False)

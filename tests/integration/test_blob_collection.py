@@ -14,6 +14,7 @@ import pytest
 from daemon_home import DaemonHome
 from runtimed import Session
 from runtimed.blobs.files import BlobWriter, blob_path
+from waiting import wait_until
 
 pytestmark = pytest.mark.real
 
@@ -26,13 +27,6 @@ def blobs(home: DaemonHome) -> set[str]:
         for path in home.paths.blobs.glob("??/*")
         if not path.name.startswith(".tmp.") and path.suffix != ".meta"
     }
-
-
-def wait_until(condition: Callable[[], bool], limit: float = 30.0) -> None:
-    deadline = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < deadline, "not within the limit"
-        time.sleep(0.05)
 
 
 def written(home: DaemonHome, count: int) -> set[str]:

@@ -8,7 +8,6 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import pytest
 from daemon_home import DaemonHome
 from runtimed import DaemonClient
 from runtimed.paths import MAX_SOCKET_PATH
+from waiting import wait_until
 
 pytestmark = pytest.mark.real
 
@@ -69,7 +69,7 @@ def test_an_orderly_end_removes_socket_and_info(bare_daemon: MakeDaemon) -> None
         home = bare_daemon()
         assert home.process is not None
         home.process.send_signal(number)
-        assert home.process.wait(5) == 0
+        assert home.process.wait(30) == 0
         assert not home.socket.exists()
         assert not home.paths.info.exists()
 
@@ -78,7 +78,7 @@ def test_a_shutdown_request_ends_the_daemon_in_order(bare_daemon: MakeDaemon) ->
     home = bare_daemon()
     DaemonClient(home.socket).shutdown()
     assert home.process is not None
-    assert home.process.wait(5) == 0
+    assert home.process.wait(30) == 0
     assert not home.socket.exists()
     assert not home.paths.info.exists()
 
@@ -136,17 +136,14 @@ def test_flags_put_everything_where_they_say(bare_daemon: MakeDaemon) -> None:
     )
     try:
         client = DaemonClient(place / "d.sock")
-        deadline = time.monotonic() + 20
-        while not client.ping():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_until(client.ping)
         assert (place / "daemon.json").exists()
         assert (home.home / "envs").is_dir()
         assert (home.home / "blobs").is_dir()
         assert not home.paths.base.exists()
     finally:
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(30) == 0
 
 
 def test_daemons_of_two_workspaces_live_side_by_side(bare_daemon: MakeDaemon) -> None:
@@ -198,7 +195,7 @@ def test_clients_that_start_at_once_end_up_at_one_daemon(bare_daemon: MakeDaemon
     finally:
         daemon = psutil.Process(orjson.loads(home.paths.info.read_bytes())["pid"])
         daemon.terminate()
-        daemon.wait(15)
+        daemon.wait(30)
 
 
 def test_a_daemon_that_was_named_is_never_started(bare_daemon: MakeDaemon) -> None:
@@ -221,7 +218,7 @@ def test_two_hundred_connections_at_once_are_all_served(bare_daemon: MakeDaemon)
     try:
         for _ in range(200):
             connection = socket.socket(socket.AF_UNIX)
-            connection.settimeout(10)
+            connection.settimeout(30)
             connection.connect(str(home.socket))
             connections.append(connection)
         assert DaemonClient(home.socket).ping()  # they say nothing yet, and hold up nobody
@@ -232,10 +229,7 @@ def test_two_hundred_connections_at_once_are_all_served(bare_daemon: MakeDaemon)
     finally:
         for connection in connections:
             connection.close()
-    deadline = time.monotonic() + 5
-    while psutil.Process(home.pid).num_fds() > 60:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: psutil.Process(home.pid).num_fds() <= 60)
     assert "Traceback" not in home.log
 
 
@@ -247,7 +241,7 @@ def test_garbage_from_many_sides_leaves_the_log_without_a_traceback(
     announced = b"\xc0\xde\x01\xac\x02\xff\xff\xff\xff"
     for garbage in (b"", b"\0", os.urandom(5000), announced, pool + b"\0\0"):
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(5)
+            connection.settimeout(30)
             connection.connect(str(home.socket))
             connection.sendall(garbage)
             connection.shutdown(socket.SHUT_WR)

@@ -31,7 +31,7 @@ def run(home: DaemonHome, name: str) -> list[str]:
         env=home.env,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""

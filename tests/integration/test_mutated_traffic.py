@@ -49,7 +49,7 @@ def test_a_daemon_at_work_is_not_disturbed_by_mutated_messages(
 def send(home: DaemonHome, data: bytes) -> None:
     """Say all that, and hear whatever there is to hear."""
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(20)
+        connection.settimeout(60)
         connection.connect(str(home.socket))
         try:
             connection.sendall(data)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,14 @@ import pytest
 import trio
 
 from daemon_home import DaemonHome
-from runtimed import AsyncSession, Session
+from runtimed import AsyncSession, DaemonClient, Session
 from runtimed.document.actors import client_actor
 from runtimed.document.settings import SettingsDocument
 from runtimed.document.settings_values import Settings
 from runtimed.paths import settings_folder
 from runtimed.protocol import events, handshake
 from runtimed.protocol.connection import NEED_DATA, Connection, Role
+from waiting import wait_until, wait_until_async
 
 pytestmark = pytest.mark.real
 
@@ -83,9 +83,7 @@ async def test_hand_edits_and_two_peers_and_a_restart(
         await peer.wait(lambda settings: settings.keep_alive_secs == 77)
     await one.set(theme="dark")
     await other.wait(lambda settings: settings.theme == "dark")
-    with trio.fail_after(30):
-        while "dark" not in file.read_text():  # noqa: ASYNC110 - files have no event
-            await trio.sleep(0.02)
+    await wait_until_async(lambda: "dark" in file.read_text())
     text = file.read_text()
     assert '\n    "mine": {"kept": 1.50},\n    "keep_alive_secs": 77,\n    "theme": "dark"' in text
     assert json.loads(text)["$schema"] == "./settings.schema.json"
@@ -107,10 +105,7 @@ def test_damaged_files_are_kept_aside_and_said(bare_daemon: Callable[..., Daemon
     home.paths.base.mkdir(parents=True)
     home.paths.settings.write_bytes(b"damaged")
     home.start()
-    deadline = time.monotonic() + 30
-    while "settings file is ignored until it is mended" not in home.log:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: "settings file is ignored until it is mended" in home.log)
     assert home.paths.settings.with_name("settings.automerge.corrupt").read_bytes() == b"damaged"
     assert "settings document is damaged" in home.log
     assert file.read_text() == '{"theme": "dark",}'
@@ -155,8 +150,5 @@ def test_a_notebook_without_peers_stays_as_long_as_the_setting_says(
     file.write_text('{"keep_alive_secs": 5}')
     home.start()
     open_session(home, notebook_id="book").close()
-    assert "book" in home.runt("notebooks").stdout
-    deadline = time.monotonic() + 30
-    while "room closed room=book" not in home.log:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    assert "book" in [room["notebook_id"] for room in DaemonClient(home.socket).list_rooms()]
+    wait_until(lambda: "room closed room=book" in home.log)

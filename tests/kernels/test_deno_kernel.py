@@ -26,6 +26,7 @@ from runtimed.kernels.deno import deno_kernel
 from runtimed.kernels.kernel import Kernel
 from runtimed.kernels.launch import LaunchSpec
 from runtimed.messages.wire import Message
+from waiting import wait_until_async
 
 pytestmark = pytest.mark.real
 
@@ -81,7 +82,7 @@ def work(tmp_path: Path) -> Path:
 
 @asynccontextmanager
 async def notebook(tmp_path: Path, deno: Path, **wanted: Any) -> AsyncIterator[Notebook]:
-    with zmq.Context() as context, trio.fail_after(60):
+    with zmq.Context() as context, trio.fail_after(120):
         kernel = make_kernel(tmp_path, context, launch(tmp_path, deno, **wanted))
         async with trio.open_nursery() as nursery:
             send, heard = trio.open_memory_channel[Message](math.inf)
@@ -186,8 +187,9 @@ async def test_an_endless_loop_is_interrupted_and_the_kernel_lives_on(
     tmp_path: Path, deno: Path
 ) -> None:
     async with notebook(tmp_path, deno) as book:
-        msg_id = book.kernel.execute("let kept = 3; console.log('in'); while (true) {}")
-        await trio.sleep(0.5)
+        begun = "Deno.writeTextFileSync('begun', '')"
+        msg_id = book.kernel.execute(f"let kept = 3; {begun}; console.log('in'); while (true) {{}}")
+        await wait_until_async((work(tmp_path) / "begun").exists)
         book.kernel.interrupt()
         said = await book.finish(msg_id)
         assert said[-1].msg_type == "error"
@@ -237,7 +239,7 @@ async def test_a_deno_without_a_permission_broker_is_refused_permissions(
     old = tmp_path / "deno"
     old.write_text("#!/bin/sh\nexit 0\n")
     old.chmod(0o755)
-    with zmq.Context() as context, trio.fail_after(30):
+    with zmq.Context() as context, trio.fail_after(60):
         kernel = make_kernel(tmp_path, context, launch(tmp_path, old, permissions=("-A",)))
         with pytest.raises(KernelStartFailed, match="too old to limit a notebook's permissions"):
             await kernel.run()
@@ -246,7 +248,7 @@ async def test_a_deno_without_a_permission_broker_is_refused_permissions(
 async def test_a_deno_that_cannot_start_explains_itself(tmp_path: Path, deno: Path) -> None:
     spec = launch(tmp_path, deno)
     argv = tuple(word.replace("--kernel", "--no-such-option") for word in spec.argv)
-    with zmq.Context() as context, trio.fail_after(30):
+    with zmq.Context() as context, trio.fail_after(60):
         kernel = make_kernel(tmp_path, context, attrs.evolve(spec, argv=argv))
         with pytest.raises(KernelStartFailed, match=r"(?s)exited with code 1:.*--no-such-option"):
             await kernel.run()
@@ -256,7 +258,7 @@ async def test_code_that_is_to_run_first_and_fails_is_a_failed_start(
     tmp_path: Path, deno: Path
 ) -> None:
     spec = attrs.evolve(launch(tmp_path, deno), first="Deno.chdir('/nowhere')")
-    with zmq.Context() as context, trio.fail_after(30):
+    with zmq.Context() as context, trio.fail_after(60):
         kernel = make_kernel(tmp_path, context, spec)
         with pytest.raises(KernelStartFailed, match=r"could not be prepared: NotFound: .*/nowhere"):
             await kernel.run()
@@ -352,5 +354,4 @@ async def test_no_deno_outlives_a_killed_daemon(tmp_path: Path, deno: Path) -> N
         assert len(pids) == 2
         daemon.kill()
         await daemon.wait()
-        while any(map(psutil.pid_exists, pids)):  # noqa: ASYNC110
-            await trio.sleep(0.05)
+        await wait_until_async(lambda: not any(map(psutil.pid_exists, pids)))

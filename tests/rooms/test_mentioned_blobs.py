@@ -56,7 +56,7 @@ async def test_outputs_attachments_and_images_are_all_mentioned(tmp_path: Path) 
         await peer.ask(requests.GetHeads())
         room = daemon.rooms.find(str(path))
         assert room is not None
-        with trio.fail_after(20):
+        with trio.fail_after(30):
             while len(room.document.resolved_assets("markdown-1")) < 2:  # noqa: ASYNC110
                 await trio.sleep(0.01)
         assert await garbage(daemon, tmp_path) == []

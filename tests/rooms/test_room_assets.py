@@ -53,7 +53,7 @@ def quick_clock() -> trio.testing.MockClock:
 async def wait_assets(peer: WirePeer, expected: dict[str, str], cell_id: str = "m") -> None:
     """Wait until the images of a cell are these."""
     document = peer.replica.document
-    with trio.move_on_after(100):
+    with trio.move_on_after(300):
         while document.resolved_assets(cell_id) != expected:
             await trio.sleep(0.1)
             await peer.sync()

@@ -45,7 +45,7 @@ def person() -> Iterator[Person]:
 
 
 async def test_a_question_is_put_when_the_run_has_come_to_it(person: Person) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(person.ask, NAME)
             await trio.testing.wait_all_tasks_blocked()
@@ -60,7 +60,7 @@ async def test_a_question_is_put_when_the_run_has_come_to_it(person: Person) -> 
 async def test_ctrl_d_is_the_end_of_input(person: Person) -> None:
     person.input.reached(NAME)
     person.type("\x04")
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         await person.ask(NAME)
     assert person.answers == [None]
 
@@ -68,7 +68,7 @@ async def test_ctrl_d_is_the_end_of_input(person: Person) -> None:
 async def test_a_password_is_not_shown_while_it_is_typed(person: Person) -> None:
     question = InputRequest(id="q", cell_id="c", prompt="pw? ", password=True)
     person.input.reached(question)
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(person.ask, question)
             await trio.testing.wait_all_tasks_blocked()
@@ -83,7 +83,7 @@ async def test_a_question_that_is_given_up_leaves_the_line_to_the_next_one(perso
     question = InputRequest(id="q", cell_id="c", prompt="pw? ", password=True)
     for asked in (question, NAME):
         person.input.reached(asked)
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         with trio.move_on_after(0.05):
             await person.ask(question)
         assert person.echoes

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from daemon_home import MARKER, DaemonHome
-from processes import carrying
+from processes import wait_none_carrying
 
 pytestmark = pytest.mark.real
 
@@ -49,7 +49,7 @@ def test_start_ping_stop(fresh_daemon: Callable[..., DaemonHome]) -> None:
     assert not _alive(pid)
     assert not home.socket.exists()
     assert not home.paths.info.exists()
-    assert carrying(MARKER, str(home.home)) == []
+    assert wait_none_carrying(MARKER, str(home.home), 30) == []
 
 
 def test_restart_puts_another_daemon_in_its_place(
@@ -76,7 +76,7 @@ def test_a_daemon_that_does_not_answer_is_terminated(
     stopped = home.runt("daemon", "stop")
     assert (stopped.returncode, stopped.stdout) == (0, "Daemon stopped.\n")
     assert home.process is not None
-    assert home.process.wait(5) == 0
+    assert home.process.wait(30) == 0
 
 
 def test_start_at_an_explicit_socket(fresh_daemon: Callable[..., DaemonHome]) -> None:
@@ -145,10 +145,10 @@ def test_the_log_is_shown_and_followed(daemon_home: DaemonHome) -> None:
     with daemon_home.paths.log.open("a") as log:
         log.write("a line of the test's\n")
     # Whatever the daemon logs meanwhile comes, too.
-    while following.stdout.readline() != b"a line of the test's\n":
-        pass
+    while (line := following.stdout.readline()) != b"a line of the test's\n":
+        assert line, "it has ended"
     following.send_signal(signal.SIGINT)
-    _, err = following.communicate(timeout=10)
+    _, err = following.communicate(timeout=60)
     assert following.returncode == 130
     assert err.strip() == b""
 
