@@ -212,7 +212,7 @@ async def test_a_kill_in_the_middle_of_a_build_leaves_nothing_that_looks_ready(
     script = f"""
 import os, signal, sys, trio
 from pathlib import Path
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parents[1])]!r}
 from test_cache import FakeMaker, NUMPY, another
 class Killed(FakeMaker):
     async def build(self, path, wanted, report):
