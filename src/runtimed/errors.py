@@ -65,8 +65,9 @@ class DaemonSilent(RuntimedError):
     Shape: `pid` is that of the process behind `socket`, where it is known; `seconds` it was given.
     """
 
-    def __init__(self, socket: str, pid: int | None, seconds: float) -> None:
-        super().__init__("Connection timed out")
+    def __init__(self, socket: str, pid: int | None = None, seconds: float = 0.0) -> None:
+        who = f"pid {pid}, socket {socket}" if pid else f"socket {socket}"
+        super().__init__(f"Connection timed out: the daemon ({who}) does not answer")
         self.socket = socket
         self.pid = pid
         self.seconds = seconds

@@ -11,6 +11,7 @@ import pytest
 from fake_daemon import FakeDaemon
 
 from runtimed import DaemonClient, RuntimedError, Session
+from runtimed.errors import DaemonSilent
 
 pytest_plugins = ["fake_daemon_fixture"]
 pytestmark = pytest.mark.real
@@ -78,18 +79,15 @@ def test_a_process_that_does_not_answer_is_running_all_the_same(tmp_path: Path) 
         assert not client.is_running()
 
 
-def test_something_else_behind_the_socket_is_no_daemon(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("runtimed.client.daemon_client._ANSWER_TIMEOUT", 0.1)
-    monkeypatch.setattr("runtimed.client.daemon_client._PING_TIMEOUT", 0.1)
+def test_something_else_behind_the_socket_is_no_daemon(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "d.sock"))
         listener.listen()
-        client = DaemonClient(tmp_path / "d.sock")
+        client = DaemonClient(tmp_path / "d.sock", timeout=0.1)
         assert not client.ping()
-        with pytest.raises(RuntimedError, match=r"^Connection timed out$"):
+        with pytest.raises(DaemonSilent, match=r"^Connection timed out: the daemon \(") as raised:
             client.status()
+        assert (raised.value.pid, raised.value.seconds) == (os.getpid(), 0.1)
 
 
 def test_asking_does_not_import_trio(daemon: FakeDaemon) -> None:
