@@ -546,16 +546,16 @@ async def test_no_tainted_document_is_on_disk_before_its_record(
         record.unlink(missing_ok=True)
         room.trust._recorded = None
         record.mkdir()  # so that it can't be written
-        before = room._file.path.read_bytes() if room._file.path.exists() else b""
+        before = room._saving._file.path.read_bytes() if room._saving._file.path.exists() else b""
         room.document.append_source("a", "more")
         room.document_changed()
         await pass_time(mock_clock, daemon, SEEN)
-        after = room._file.path.read_bytes() if room._file.path.exists() else b""
+        after = room._saving._file.path.read_bytes() if room._saving._file.path.exists() else b""
         assert after == before
         record.rmdir()
         await pass_time(mock_clock, daemon, 3)
         assert record_of(daemon, path) == {"tainted": True}
-        assert room._file.path.read_bytes() != before
+        assert room._saving._file.path.read_bytes() != before
 
 
 async def test_a_document_that_was_tainted_when_it_was_saved_is_known_to_be(

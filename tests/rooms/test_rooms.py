@@ -613,7 +613,7 @@ async def test_a_room_whose_last_save_fails_has_ended_all_the_same(
 async def test_a_document_of_a_later_version_is_refused_and_left_alone(tmp_path: Path) -> None:
     async with open_loopback(tmp_path) as daemon:
         await add_cell(await daemon.join("room"), "c")
-        file = room_of(daemon, "room")._file.path
+        file = room_of(daemon, "room")._saving._file.path
         assert await daemon.rooms.shutdown_notebook("room")
         from automerge import core
 

@@ -29,7 +29,8 @@ from runtimed.protocol.structures import CommSnapshot
 from runtimed.rooms.assets import MarkdownAssets
 from runtimed.rooms.clone import write_clone
 from runtimed.rooms.config import RoomConfig
-from runtimed.rooms.document_file import DocumentFile, SaveSchedule
+from runtimed.rooms.document_file import DocumentFile
+from runtimed.rooms.document_saving import DocumentSaving
 from runtimed.rooms.environment_sync import EnvironmentSync
 from runtimed.rooms.epochs import EpochRequest, Epochs
 from runtimed.rooms.execution import CellRunner, LaunchedKernel
@@ -40,6 +41,7 @@ from runtimed.rooms.kernel_choice import KernelChoice
 from runtimed.rooms.kernel_slot import KernelSlot
 from runtimed.rooms.notebook_file import LoadedNotebook
 from runtimed.rooms.notebook_saving import notebook_target
+from runtimed.rooms.occupancy import Occupancy
 from runtimed.rooms.peer import Peer
 from runtimed.rooms.presence import RoomPresence
 from runtimed.rooms.shared_file import SharedFile
@@ -49,20 +51,8 @@ __all__ = ["Room", "RoomConfig"]
 
 log = logging.getLogger(__name__)
 
-#: Seconds without a change after which the document is written, and the longest it may wait.
-_SAVE_QUIET = 0.1
-_SAVE_LONGEST = 0.4
-
-#: Seconds between two attempts to write while the disk refuses.
-_SAVE_RETRY = 2.0
-
-#: Seconds after which an unused room asks again how long it is to be kept.
-_LOOK_AGAIN = 60.0
-
-#: Seconds for each of the steps of the last save: blobs, document, .ipynb. The document may be all
-#: that there is of a notebook, and gets more.
+#: Seconds for the last save of the .ipynb.
 _LAST_SAVE = 1.0
-_LAST_SAVE_OF_DOCUMENT = 2.0
 
 
 class Room:
@@ -91,23 +81,21 @@ class Room:
         self._config = config
         self._blobs = blobs
         self._disk = disk
-        self._file = DocumentFile(config.documents, notebook_id, disk)
-        self.trust = RoomTrust(self, config.trust, self._file.path.with_suffix(".trust"), disk)
+        stored = DocumentFile(config.documents, notebook_id, disk)
+        self.trust = RoomTrust(self, config.trust, stored.path.with_suffix(".trust"), disk)
         self.file = SharedFile(
             self,
             notebook_id,
             path,
-            documents=self._file,
+            documents=stored,
             blobs=blobs,
             disk=disk,
             history=config.history,
             watch=watch,
             autosave=lambda: config.settings().autosave,
         )
-        self._schedule = SaveSchedule(_SAVE_QUIET, _SAVE_LONGEST)
-        self._save_wanted = trio.Event()
-        self._joined = trio.Event()
-        self._unused = trio.Event()
+        self._saving = DocumentSaving(self, stored, blobs)
+        self._occupancy = Occupancy(self.peers, lambda: config.keep_alive)
         self._close = trio.Event()
         self._loaded = trio.Event()
         self._ended = trio.Event()
@@ -130,7 +118,7 @@ class Room:
         if len(self.runner.widgets.comms):
             peer.post_first(self.runner.widgets.frames())
         self.peers.add(peer)
-        self._joined.set()
+        self._occupancy.changed()
         return peer
 
     def leave(self, peer: Peer) -> None:
@@ -138,8 +126,7 @@ class Room:
         self.peers.discard(peer)
         self.presence.left(peer)
         self.runner.inputs.set_answering(peer, False)
-        if not self.peers:
-            self._unused.set()
+        self._occupancy.changed()
 
     def receive_sync(self, peer: Peer, message: bytes) -> None:
         """Apply a peer's sync message.
@@ -172,13 +159,10 @@ class Room:
     def _changed(self, behind: Iterable[Peer]) -> None:
         for peer in behind:
             peer.mark_behind()
-        due = self._schedule.due()
         self._changed_at = trio.current_time()
-        self._schedule.changed(self._changed_at)
+        self._saving.changed()
         if self.document.changes > self.epochs.look_at:
             self.epochs.is_long()
-        if due == math.inf:
-            self._save_wanted.set()
         self.file.changed()
         self._tell_waiters()
 
@@ -502,7 +486,7 @@ class Room:
         try:
             async with trio.open_nursery() as self._nursery:
                 self._nursery.start_soon(self.runner.publisher.run)
-                self._nursery.start_soon(self._save_when_due)
+                self._nursery.start_soon(self._saving.run)
                 self._nursery.start_soon(self.epochs.run)
                 self._nursery.start_soon(self.presence.run)
                 self._nursery.start_soon(self.assets.run)
@@ -527,17 +511,12 @@ class Room:
 
     async def _save_last(self) -> None:
         """Save what the room ends with, each step within its time."""
-        # Blobs first, but a disk that refuses those must not cost the document.
-        with trio.move_on_after(_LAST_SAVE, shield=True):
-            await self._blobs_on_disk()
-        with trio.move_on_after(_LAST_SAVE_OF_DOCUMENT, shield=True):
-            await self._save_document()
+        await self._saving.finish()
         if self.loading:
             return  # what is half loaded must not replace the whole
         with trio.move_on_after(_LAST_SAVE, shield=True):
             await self.file.finish()
-        with trio.move_on_after(_LAST_SAVE, shield=True):
-            await self._save_document()  # what the last save has merged
+        await self._saving.finish()  # what the last save has merged
 
     async def _load_and_follow(self, loaded: LoadedNotebook | None) -> None:
         if loaded is not None:
@@ -555,59 +534,5 @@ class Room:
                 waiting.cancel_scope.cancel()
 
             waiting.start_soon(until_closed)
-            while True:
-                self._unused = trio.Event()
-                if self.peers:
-                    await self._unused.wait()
-                self._joined = trio.Event()
-                if not self.peers and await self._stays_unused():
-                    break
+            await self._occupancy.wait_unused()
             waiting.cancel_scope.cancel()
-
-    async def _stays_unused(self) -> bool:
-        """Whether nobody joins for the keep-alive time, which may be changed meanwhile."""
-        since = trio.current_time()
-        while (left := since + self._config.keep_alive - trio.current_time()) > 0:
-            with trio.move_on_after(min(left, _LOOK_AGAIN)) as patience:
-                await self._joined.wait()
-            if not patience.cancelled_caught:
-                return False
-        return not self.peers
-
-    async def _save_when_due(self) -> None:
-        """Write the document when changes are due. Runs until cancelled."""
-        while True:
-            self._save_wanted = trio.Event()
-            due = self._schedule.due()
-            if due == math.inf:
-                await self._save_wanted.wait()
-            elif due > trio.current_time():
-                await trio.sleep_until(due)
-            elif not await self._save():
-                await trio.sleep(_SAVE_RETRY)
-
-    async def _save(self) -> bool:
-        """Write what is new. Blobs go first: a document on disk must not name what is not."""
-        await self._blobs_on_disk()
-        return await self._save_document()
-
-    async def _blobs_on_disk(self) -> None:
-        if self._schedule.due() != math.inf:
-            await self._blobs.flushed()
-
-    async def _save_document(self) -> bool:
-        if self._schedule.due() == math.inf:
-            return True
-        try:
-            self._schedule.saved()
-            await self.file.settle_state()
-            async with self.trust.recorded():
-                await self._file.save(self.document)
-        except OSError as error:
-            log.error("document not saved error=%s", error)
-            self._schedule.changed(trio.current_time())
-            return False
-        except BaseException:  # cancelled before a thread was free: the last save brings it
-            self._schedule.changed(trio.current_time())
-            raise
-        return True
