@@ -257,6 +257,7 @@ def test_output_comes_while_the_cell_runs(daemon_home: DaemonHome, tmp_path: Pat
     running = subprocess.Popen(
         [sys.executable, "-m", "runt_cli", "exec", code],
         env=daemon_home.env,
+        cwd=tmp_path,
         stdout=subprocess.PIPE,
     )
     assert running.stdout is not None
