@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import attrs
 import pytest
 
+from runtimed.environments.conda.cached import CondaPackagesMaker
+from runtimed.environments.conda.channels import ChannelMap
 from runtimed.environments.index_settings import index_settings
+from runtimed.environments.wanted import CondaPackages
 
 NOWHERE = {"HOME": "/nowhere", "UV_NO_CONFIG": "1"}
 
@@ -42,6 +46,20 @@ def test_who_may_ask_an_index_is_nobodys_affair(credentials: str) -> None:
     asked = settings_of(UV_INDEX=f"ours=https://{credentials}@a/simple https://b/x@y")
     assert asked == plain
     assert "cret" not in str(asked)
+
+
+async def test_they_are_part_of_conda_environments_with_packages_that_uv_installs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("UV_INDEX", "UV_CONFIG_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    maker = CondaPackagesMaker(channels=lambda: ChannelMap.of({}))
+    plain = CondaPackages(("numpy",), ("conda-forge",))
+    lists = [plain, attrs.evolve(plain, pip=("six",)), attrs.evolve(plain, editable=("/p",))]
+    before = [await maker.fingerprint(wanted) for wanted in lists]
+    monkeypatch.setenv("UV_INDEX", "https://a/simple")
+    after = [await maker.fingerprint(wanted) for wanted in lists]
+    assert [one == other for one, other in zip(before, after, strict=True)] == [True, False, False]
 
 
 def test_the_users_own_file_counts(tmp_path: Path) -> None:

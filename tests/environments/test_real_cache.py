@@ -16,6 +16,7 @@ import trio
 import zmq
 
 from package_index import PackageIndex, serve_packages
+from runtimed.environments import repeating
 from runtimed.environments.cache import EnvironmentCache
 from runtimed.environments.cache_folders import folders_in, installed_in
 from runtimed.environments.hot_install import install_more
@@ -60,6 +61,7 @@ def index(
     trio.run(build_base)
     yield served
     served.behaviour = "works"
+    served.release()
     for wheel in served.folder.iterdir():
         wheel.unlink()
 
@@ -143,6 +145,39 @@ async def test_a_kernel_runs_in_the_listed_packages_and_gets_another_while_it_ru
     own.release()
     await cache.tidy(prune=False)
     assert not own.path.exists()
+
+
+async def test_an_installation_that_lasts_is_told_again(
+    open_cache: Callable[..., EnvironmentCache],
+    index: PackageIndex,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(repeating, "REPEAT_AFTER", 0.05)
+    make_wheel(index.folder, "rtdlasts", "1.0")
+    environ = {**os.environ, "UV_INDEX": index.url}
+    told: list[progress.Phase] = []
+    cache = open_cache()
+    with trio.fail_after(120):
+        shared = await cache.lease(NO_PACKAGES, nothing)
+        own = await cache.own_copy(shared)
+        index.hold("rtdlasts")
+        async with trio.open_nursery() as nursery:
+
+            async def install() -> None:
+                more = ("rtdlasts",)
+                await install_more(own.environment, NO_PACKAGES, more, told.append, environ=environ)
+
+            nursery.start_soon(install)
+            await trio.to_thread.run_sync(index.held.wait, 60)
+            seen = len(told)
+            while len(told) < seen + 3:  # noqa: ASYNC110
+                await trio.sleep(0.01)
+            index.release()
+    assert set(told[:-1]) == {progress.InstallingPackages(packages=("rtdlasts",))}
+    assert isinstance(told[-1], progress.Ready)
+    assert "rtdlasts-1.0" in installed_in(own.path)
+    own.release()
+    await cache.tidy(prune=False)
 
 
 async def test_packages_that_break_the_kernels_own_are_resolved_with_them(

@@ -304,6 +304,18 @@ async def test_another_living_daemons_environments_are_left_alone(root: Path, uv
     assert [one.path for one in leftovers.rubbish] == [first.path]
 
 
+async def test_packages_from_another_index_are_another_template(
+    root: Path, uv: FakeUv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(UvBuilder(root, locate_uv=uv.locate)) as builder:
+        await builder.build((), nothing, urgent=False)
+        monkeypatch.setenv("UV_INDEX", "https://user:secret@a/simple")
+        await builder.build((), nothing, urgent=False)
+        monkeypatch.setenv("UV_INDEX", "https://user:other@a/simple")
+        await builder.build((), nothing, urgent=False)
+    assert uv.installs() == 2
+
+
 async def test_a_daemon_killed_during_a_build_leaves_nothing_that_looks_ready(
     root: Path, uv: FakeUv
 ) -> None:

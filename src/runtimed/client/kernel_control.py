@@ -102,7 +102,8 @@ class KernelControl(Membership):
     @on_trio
     async def set_progress_handler(self, handler: OnProgress | None) -> None:
         """Have `handler` called with each step in which an environment of this notebook is
-        prepared, whoever asked for it; None ends that. It must not block.
+        prepared, whoever asked for it; None ends that. It must not block. A step that lasts comes
+        again every ten seconds.
         """
         if handler is not None and not callable(handler):
             raise TypeError(f"handler must be callable, not {type(handler).__name__}")
