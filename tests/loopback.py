@@ -197,6 +197,10 @@ class FakeKernels:
         self.refuse: str | None = None
         self.warm_count = 0
         self.warm_target = 0
+        self.warm: list[pool.WarmKernel] = []
+
+    def list_warm(self) -> list[pool.WarmKernel]:
+        return self.warm
 
     async def launch(self, choice: Choice, folder: Path, progress: Any) -> FakeKernel:
         await trio.lowlevel.checkpoint()

@@ -269,6 +269,15 @@ VECTORS: list[tuple[Any, str]] = [
         '{"type":"rooms_list","rooms":[{"notebook_id":"n","active_peers":1,"has_kernel":false}]}',
     ),
     (
+        pool.RoomsList([], [pool.WarmKernel("k", 7, "python", "uv:prewarmed")]),
+        '{"type":"rooms_list","rooms":[],"warm_kernels":[{"kernel_id":"k","kernel_pid":7,'
+        '"kernel_type":"python","env_source":"uv:prewarmed"}]}',
+    ),
+    (
+        pool.NotebookInterrupted(True, True, True, 2),
+        '{"type":"notebook_interrupted","found":true,"has_kernel":true,"running":true,"dropped":2}',
+    ),
+    (
         pool.PoolState(pool.PoolError("no", 2, 60), None),
         '{"event":"pool_state","uv_error":{"message":"no","consecutive_failures":2,'
         '"retry_in_secs":60},"conda_error":null}',
@@ -318,8 +327,9 @@ TAGS = {
     ),
     "type": (
         "take return status ping shutdown flush_pool inspect_notebook list_rooms "
-        "shutdown_notebook env empty returned pong shutting_down flushed stats error "
-        "notebook_state rooms_list notebook_shutdown"
+        "shutdown_notebook interrupt_notebook "
+        "env empty returned pong shutting_down flushed stats error "
+        "notebook_state rooms_list notebook_shutdown notebook_interrupted"
     ),
     "channel": (
         "pool settings_sync notebook_sync blob pool_state_subscribe open_notebook create_notebook"

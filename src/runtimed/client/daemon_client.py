@@ -93,6 +93,19 @@ class DaemonClient:
         """
         return [attrs.asdict(room) for room in self._ask(pool.ListRooms(), pool.RoomsList).rooms]
 
+    def list_kernels(self) -> list[dict[str, Any]]:
+        """The running kernels: those of notebooks, then those that wait for one.
+
+        Shape: `kernel_id`, `kernel_pid`, `kernel_type`, `env_source`, `kernel_status`, which is
+        `warm` for one that waits; a notebook's also has what `list_rooms` says of it.
+        Raises: RuntimedError.
+        """
+        answer = self._ask(pool.ListRooms(), pool.RoomsList)
+        return [
+            *(attrs.asdict(room) for room in answer.rooms if room.has_kernel),
+            *({**attrs.asdict(warm), "kernel_status": "warm"} for warm in answer.warm_kernels),
+        ]
+
     def inspect_notebook(self, notebook_id: str) -> dict[str, Any]:
         """A notebook's cells, from the live room or from what was persisted.
 
@@ -106,6 +119,17 @@ class DaemonClient:
         Raises: RuntimedError.
         """
         return self._ask(pool.ShutdownNotebook(notebook_id), pool.NotebookShutdown).found
+
+    def interrupt_notebook(self, notebook_id: str) -> dict[str, Any]:
+        """Interrupt the cell that a notebook runs and drop those that wait behind it.
+
+        Shape: `found` and `has_kernel`, whether the notebook is open and has one; `running`,
+        whether a cell was interrupted; `dropped`, how many waited.
+        Raises: RuntimedError.
+        """
+        return attrs.asdict(
+            self._ask(pool.InterruptNotebook(notebook_id), pool.NotebookInterrupted)
+        )
 
     def flush_pool(self) -> None:
         """Throw the pooled environments away; new ones are built. Raises: RuntimedError."""

@@ -105,7 +105,7 @@ async def _answer(service: PoolService, request: Any) -> Any:
     if isinstance(request, pool.Status):
         return pool.Stats(stats=service.stats())
     if isinstance(request, pool.ListRooms):
-        return pool.RoomsList(rooms=service.rooms.list_rooms())
+        return pool.RoomsList(service.rooms.list_rooms(), service.kernels.list_warm())
     if isinstance(request, pool.Take):
         return _take(service, request)
     if isinstance(request, pool.Return):
@@ -121,6 +121,8 @@ async def _answer(service: PoolService, request: Any) -> Any:
     if isinstance(request, pool.ShutdownNotebook):
         found = await service.rooms.shutdown_notebook(request.notebook_id)
         return pool.NotebookShutdown(found=found)
+    if isinstance(request, pool.InterruptNotebook):
+        return service.rooms.interrupt_notebook(request.notebook_id)
     if isinstance(request, pool.Shutdown):
         return pool.ShuttingDown()
     return pool.Error(message=f"{type(request).__name__} is not available in this version")

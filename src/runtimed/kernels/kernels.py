@@ -20,6 +20,7 @@ from runtimed.environments.wanted import Choice, Pooled
 from runtimed.errors import KernelStartFailed, leaves
 from runtimed.kernels.connection import clear_directory, socket_directory, write_connection_file
 from runtimed.kernels.registry import KernelRegistry, record_process
+from runtimed.protocol.pool import WarmKernel
 
 if TYPE_CHECKING:
     import zmq
@@ -76,6 +77,11 @@ class Kernels:
     @property
     def warm_count(self) -> int:
         return len(self._warm)
+
+    def list_warm(self) -> list[WarmKernel]:
+        """The kernels that wait for a notebook."""
+        kind, source = _WARM_CHOICE.kernel_type, _WARM_CHOICE.env_source
+        return [WarmKernel(each.kernel_id, each.pid, kind, source) for each in self._warm]
 
     async def run(
         self, *, task_status: trio.TaskStatus[Kernels] = trio.TASK_STATUS_IGNORED

@@ -10,7 +10,7 @@ from typing import Literal
 
 import attrs
 
-from runtimed.protocol.spelling import Bare, Wire
+from runtimed.protocol.spelling import OMIT_EMPTY, Bare, Wire
 from runtimed.protocol.structures import CellSnapshot, KernelInfo, cell_snapshots
 
 __all__ = [
@@ -21,7 +21,9 @@ __all__ = [
     "FlushPool",
     "Flushed",
     "InspectNotebook",
+    "InterruptNotebook",
     "ListRooms",
+    "NotebookInterrupted",
     "NotebookShutdown",
     "NotebookState",
     "Ping",
@@ -42,6 +44,7 @@ __all__ = [
     "Stats",
     "Status",
     "Take",
+    "WarmKernel",
 ]
 
 EnvType = Literal["uv", "conda"]
@@ -97,6 +100,22 @@ class RoomInfo(Wire):
     loading: bool | None = None
     path: str | None = None
     unsaved: bool | None = None
+    kernel_id: str | None = None
+
+
+@attrs.frozen(eq=False, repr=False)
+class WarmKernel(Wire):
+    """A kernel that waits for a notebook."""
+
+    kernel_id: str
+    kernel_pid: int
+    kernel_type: str
+    env_source: str
+
+
+def warm_kernels(kernels: Iterable[WarmKernel]) -> tuple[WarmKernel, ...]:
+    """Any iterable of kernels as a tuple."""
+    return tuple(kernels)
 
 
 def room_infos(rooms: Iterable[RoomInfo]) -> tuple[RoomInfo, ...]:
@@ -165,6 +184,13 @@ class ShutdownNotebook(Wire):
     notebook_id: str
 
 
+@attrs.frozen(eq=False, repr=False)
+class InterruptNotebook(Wire):
+    """Interrupt what a notebook runs and drop what waits, from outside."""
+
+    notebook_id: str
+
+
 PoolRequest = (
     Take
     | Return
@@ -175,6 +201,7 @@ PoolRequest = (
     | InspectNotebook
     | ListRooms
     | ShutdownNotebook
+    | InterruptNotebook
 )
 
 
@@ -244,9 +271,12 @@ class NotebookState(Wire):
 
 @attrs.frozen(eq=False, repr=False)
 class RoomsList(Wire):
-    """Every open notebook."""
+    """Every open notebook, and the kernels that wait for one."""
 
     rooms: tuple[RoomInfo, ...] = attrs.field(converter=room_infos)
+    warm_kernels: tuple[WarmKernel, ...] = attrs.field(
+        default=(), converter=warm_kernels, metadata=OMIT_EMPTY
+    )
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -254,6 +284,17 @@ class NotebookShutdown(Wire):
     """Whether there was such a room."""
 
     found: bool
+
+
+@attrs.frozen(eq=False, repr=False)
+class NotebookInterrupted(Wire):
+    """What an interrupt met: whether the room and its kernel are there, whether a cell ran, and how
+    many waited behind it."""
+
+    found: bool
+    has_kernel: bool
+    running: bool
+    dropped: int
 
 
 PoolResponse = (
@@ -268,6 +309,7 @@ PoolResponse = (
     | NotebookState
     | RoomsList
     | NotebookShutdown
+    | NotebookInterrupted
 )
 
 

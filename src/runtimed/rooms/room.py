@@ -461,6 +461,7 @@ class Room:
             loading=self.loading or None,
             path=str(self.path) if self.path else None,
             unsaved=self.file.unsaved or None,
+            kernel_id=launched.kernel.kernel_id if launched else None,
         )
 
     # ------------------------------------------------------------------ living

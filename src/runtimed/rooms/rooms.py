@@ -231,6 +231,16 @@ class Rooms:
         await room.wait_ended()
         return True
 
+    def interrupt_notebook(self, notebook_id: str) -> pool.NotebookInterrupted:
+        """Interrupt what a room runs and drop what waits there, whoever is in it."""
+        room = self.find(notebook_id)
+        if room is None or not room.has_kernel:
+            return pool.NotebookInterrupted(room is not None, False, False, 0)
+        queue = room.runner.queue
+        running, waiting = queue.executing is not None, len(queue.queued)
+        room.runner.interrupt()
+        return pool.NotebookInterrupted(True, True, running, waiting)
+
 
 def _in_use(lock: trio.Lock) -> bool:
     statistics = lock.statistics()
