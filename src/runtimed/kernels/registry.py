@@ -17,6 +17,8 @@ from pathlib import Path
 import attrs
 import orjson
 
+from runtimed.processes import stat_fields
+
 __all__ = ["KernelRecord", "KernelRegistry", "record_process"]
 
 log = logging.getLogger(__name__)
@@ -131,7 +133,7 @@ def _start_time(pid: int) -> str | None:
     Source: proc(5), /proc/pid/stat, field 22, in clock ticks since boot; elsewhere ps(1), lstart.
     """
     if sys.platform == "linux":
-        fields = _stat_fields(pid)
+        fields = stat_fields(pid)
         return None if fields is None or fields[0] == "Z" else fields[19]
     found = subprocess.run(
         ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
@@ -144,16 +146,7 @@ def _session_members(session: int) -> list[int]:
         return []
     members = []
     for entry in Path("/proc").iterdir():
-        fields = _stat_fields(int(entry.name)) if entry.name.isdigit() else None
+        fields = stat_fields(int(entry.name)) if entry.name.isdigit() else None
         if fields is not None and fields[0] != "Z" and int(fields[3]) == session:
             members.append(int(entry.name))
     return members
-
-
-def _stat_fields(pid: int) -> list[str] | None:
-    """The fields of /proc/pid/stat from the third (state) on; the second may hold anything."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return None
-    return text[text.rindex(")") + 2 :].split()
