@@ -33,7 +33,7 @@ def fail(action: str, error: Exception, hint: str = "") -> Fail:
     Shape: `<action>: <error>`, then the hint as a sentence of its own. A daemon that hangs is
     named, and so is what ends it.
     """
-    from runtimed.errors import DaemonSilent, DaemonUnreachable
+    from runtimed.errors import DaemonSilent, DaemonUnreachable, RequestFailed
 
     if isinstance(error, DaemonSilent):
         who = f"pid {error.pid}, socket {error.socket}" if error.pid else f"socket {error.socket}"
@@ -43,6 +43,6 @@ def fail(action: str, error: Exception, hint: str = "") -> Fail:
             f"It hangs or is overloaded: see 'runt logs', try 'runt daemon restart'{kill}"
         )
     code = DAEMON_NOT_RUNNING if isinstance(error, DaemonUnreachable) else FAILED
-    if hint:
+    if hint and not isinstance(error, RequestFailed):  # a daemon that answers does run
         return Fail(f"{action}: {str(error).rstrip('.')}. {hint}", code)
     return Fail(f"{action}: {error}", code)

@@ -9,16 +9,19 @@ __all__ = ["notebooks"]
 
 @click.command
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def notebooks(as_json: bool) -> None:
+@click.option("-q", "--quiet", is_flag=True, help="Print ids only.")
+def notebooks(as_json: bool, quiet: bool) -> None:
     """List the open notebooks.
 
-    A notebook stays open for a while after the last program has left it.
+    A notebook stays open for a while after the last program has left it. UNSAVED says that its file
+    lacks changes; the daemon has them. A narrow terminal gets fewer columns, a pipe gets all.
 
     \b
     Examples:
       runt notebooks
       runt notebooks --json
+      runt notebooks --quiet
     """
-    from runt_cli.rooms import show_rooms
+    from runt_cli.open_notebooks import show_notebooks
 
-    show_rooms(only_kernels=False, as_json=as_json)
+    show_notebooks(as_json=as_json, quiet=quiet)

@@ -9,8 +9,13 @@ __all__ = ["ps"]
 
 @click.command
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def ps(as_json: bool) -> None:
-    """List the running kernels.
+@click.option("-q", "--quiet", is_flag=True, help="Print ids only, and none of warm kernels.")
+def ps(as_json: bool, quiet: bool) -> None:
+    """List the running kernels: those of open notebooks, and those with a Jupyter connection file.
+
+    A warm kernel waits for a notebook. CPU is the share of a processor since the kernel began, as
+    in `ps aux`, and MEMORY is what is resident; both count all that the kernel has started. A
+    narrow terminal gets fewer columns, a pipe gets all.
 
     Notebooks that are open without a kernel are in `runt notebooks`.
 
@@ -18,7 +23,8 @@ def ps(as_json: bool) -> None:
     Examples:
       runt ps
       runt ps --json
+      runt stop $(runt ps -q)
     """
-    from runt_cli.rooms import show_rooms
+    from runt_cli.running_kernels import show_kernels
 
-    show_rooms(only_kernels=True, as_json=as_json)
+    show_kernels(as_json=as_json, quiet=quiet)

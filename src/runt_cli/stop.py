@@ -1,4 +1,4 @@
-"""`runt stop`: end a notebook's kernel and close the notebook."""
+"""`runt stop`, also `runt shutdown`: end the kernels of notebooks and close the notebooks."""
 
 from __future__ import annotations
 
@@ -8,46 +8,37 @@ __all__ = ["stop"]
 
 
 @click.command
-@click.argument("notebook", metavar="NOTEBOOK")
-def stop(notebook: str) -> None:
-    """Stop a notebook: its kernel ends and the daemon closes it.
+@click.argument("notebooks", nargs=-1, metavar="NOTEBOOK...")
+@click.option("-a", "--all", "every", is_flag=True, help="Stop every open notebook.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def stop(notebooks: tuple[str, ...], every: bool, as_json: bool) -> None:
+    """Stop notebooks: their kernels end and the daemon closes them.
 
-    NOTEBOOK is a path, or an id as `runt notebooks` shows it.
+    NOTEBOOK is a path, the name of a file that is open, an id as `runt notebooks` or `runt ps`
+    shows it, or the first characters of one. What was edited is kept, whether saved or not. Also
+    known as `runt shutdown`.
 
     \b
     Examples:
       runt stop analysis.ipynb
-      runt stop 0b2f6d1e-6a53-4d2b-9a0e-5c2f0f3e9a77
+      runt stop 0b2f6d1e
+      runt stop --all
     """
-    from runt_cli.failure import Fail, fail
-    from runtimed.client.daemon_client import DaemonClient
-    from runtimed.errors import RuntimedError
+    from runt_cli.failure import FAILED
+    from runt_cli.stopping import stop_notebooks
+    from runt_cli.terminal import show_json
 
-    client = DaemonClient()
-    try:
-        open_ids = {str(room["notebook_id"]) for room in client.list_rooms()}
-        notebook_id = _notebook_id(notebook, open_ids)
-        found = client.shutdown_notebook(notebook_id)
-    except RuntimedError as error:
-        raise fail(
-            "Failed to shutdown notebook", error, "Is the daemon running? Try 'runt daemon status'"
-        ) from error
-    if not found:
-        raise Fail(
-            f"Notebook not found: {notebook_id}. Use 'runt notebooks' to see open notebooks."
-        )
-    click.echo(f"Shutdown notebook: {notebook_id}")
-
-
-def _notebook_id(text: str, open_ids: set[str]) -> str:
-    """The id that is meant: an open one, a UUID, or a path made canonical as the daemon does."""
-    import uuid
-    from pathlib import Path
-
-    if text in open_ids:
-        return text
-    try:
-        uuid.UUID(text)
-    except ValueError:
-        return str(Path(text).expanduser().resolve())
-    return text
+    if every == bool(notebooks):
+        raise click.UsageError("Name the notebooks to stop, or pass --all.")
+    results = stop_notebooks(notebooks)
+    if as_json:
+        show_json(results)
+    elif not results:
+        click.echo("No open notebooks.")
+    for result in results:
+        if not result["stopped"]:
+            click.echo(result["error"], err=True)
+        elif not as_json:
+            click.echo(f"Shutdown notebook: {result['notebook_id']}")
+    if not all(result["stopped"] for result in results):
+        raise click.exceptions.Exit(FAILED)

@@ -1,25 +1,31 @@
 """What depends on where the output goes: colour, tables, the width of a line.
 
-A terminal gets colour and drawn tables; a pipe gets plain aligned text. rich is imported only when
-something is drawn.
+A terminal gets colour and drawn tables; a pipe gets plain aligned text.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from runt_cli.table import Column
 
 __all__ = ["is_terminal", "show_json", "show_table", "tilde", "uses_colour", "without_colour"]
 
 _CONTROL_SEQUENCE = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])"
 )
+
+#: What tables are drawn with, and shortened texts end with.
+_FRAME = "╭╮╰╯├┤┬┴┼─│…"
 
 
 def is_terminal(stream: IO[str]) -> bool:
@@ -57,28 +63,31 @@ def tilde(path: str) -> str:
     return path
 
 
-def show_table(headers: Sequence[str], rows: Sequence[Sequence[str | None]]) -> None:
-    """Print a table: drawn for a terminal, aligned columns for a pipe; `-` for a missing value."""
-    cells = [[value if value not in (None, "") else "-" for value in row] for row in rows]
-    if is_terminal(sys.stdout):
-        _draw(headers, cells)
+def show_table(columns: Sequence[Column | str], rows: Sequence[Sequence[str | None]]) -> None:
+    """Print a table; `-` for a missing value.
+
+    A pipe gets aligned text, all of it. A terminal gets a drawn table as wide as itself: texts are
+    shortened and columns left out, as the columns say, until it fits.
+    """
+    from runt_cli.table import Column, drawn, plain, printable
+
+    described = [Column(each, shorten="end") if isinstance(each, str) else each for each in columns]
+    cells = [[printable(text) if text else "-" for text in row] for row in rows]
+    if not (is_terminal(sys.stdout) and _can_show(_FRAME)):
+        for line in plain(described, cells):
+            click.echo(line)
         return
-    widths = [max(map(len, column)) for column in zip(headers, *cells, strict=True)]
-    for row in [headers, *cells]:
-        line = "  ".join(value.ljust(width) for value, width in zip(row, widths, strict=True))
-        click.echo(line.rstrip())
+    width = shutil.get_terminal_size().columns
+    (top, headers, rule), lines, (bottom,) = drawn(described, cells, width)
+    if uses_colour(sys.stdout):
+        headers = "│".join(click.style(header, bold=True) for header in headers.split("│"))
+    for line in (top, headers, rule, *lines, bottom):
+        click.echo(line)
 
 
-def _draw(headers: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    colour = uses_colour(sys.stdout)
-    table = Table(box=box.ROUNDED, header_style="bold" if colour else "")
-    for header in headers:
-        table.add_column(header, overflow="fold")
-    for row in cells:
-        table.add_row(*map(Text, row))
-    Console(no_color=not colour).print(table)
+def _can_show(text: str) -> bool:
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True

@@ -37,6 +37,10 @@ def test_every_command_ends_and_says_what_hangs(hung: DaemonHome) -> None:
         "daemon ping": f"Daemon hangs: {what}",
         "daemon flush": f"Failed to flush pool: {what}",
         "daemon shutdown": f"Failed to shutdown daemon: {what}",
+        "ps": f"Failed to list notebooks: {what}",
+        "notebooks": f"Failed to list notebooks: {what}",
+        "stop --all": f"Failed to shutdown notebook: {what}",
+        "interrupt x": f"Failed to interrupt notebook: {what}",
     }
     # Side by side, since each of them waits.
     commands = [*expected, "daemon status", "daemon status --json"]

@@ -1,0 +1,111 @@
+"""The running kernels: the daemon's and others, what they use, and how that is shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from runt_cli.asking import IS_IT_RUNNING, daemon_client
+from runt_cli.failure import Fail, fail
+from runt_cli.open_notebooks import shown_status
+from runt_cli.table import Column
+from runt_cli.terminal import show_json, show_table, tilde
+from runtimed.errors import RuntimedError
+from runtimed.processes import Usage, usage
+
+__all__ = ["show_kernels"]
+
+_COLUMNS = (
+    Column("ID", rank=7),
+    Column("NOTEBOOK", rank=0, shorten="path", shortest=12),
+    Column("KERNEL", rank=6, shorten="end"),
+    Column("ENV", rank=8, shorten="end", shortest=6),
+    Column("STATUS", rank=1),
+    Column("PID", rank=2, right=True),
+    Column("AGE", rank=5, right=True),
+    Column("CPU", rank=4, right=True),
+    Column("MEMORY", rank=3, right=True),
+    Column("SOURCE", rank=9),
+)
+
+#: Where a kernel was started.
+_DAEMON = "runtimed"
+
+
+def show_kernels(*, as_json: bool, quiet: bool) -> None:
+    """Print the kernels that run.
+
+    Raises: Fail when the daemon can't be asked, after what there is besides.
+    """
+    failure: Fail | None = None
+    kernels: list[dict[str, Any]] = []
+    try:
+        kernels += _of_daemon()
+    except RuntimedError as error:
+        failure = fail("Failed to list notebooks", error, IS_IT_RUNNING)
+    if kernels or failure is None:
+        _show(kernels, as_json=as_json, quiet=quiet)
+    if failure is not None:
+        raise failure
+
+
+def _of_daemon() -> list[dict[str, Any]]:
+    kernels = daemon_client().list_kernels()
+    used = usage({kernel["kernel_pid"] for kernel in kernels if kernel.get("kernel_pid")})
+    kernels.sort(key=lambda kernel: (kernel["kernel_status"] == "warm", _name(kernel)))
+    return [
+        {**kernel, "source": _DAEMON, **_figures(used.get(kernel.get("kernel_pid") or 0))}
+        for kernel in kernels
+    ]
+
+
+def _figures(used: Usage | None) -> dict[str, Any]:
+    """What a kernel uses, as `--json` has it; nothing of one that has just ended."""
+    if used is None:
+        return {}
+    return {
+        "age_secs": round(used.age, 2),
+        "cpu_secs": round(used.processor_time, 2),
+        "cpu_percent": round(used.processor_share * 100, 1),
+        "memory_bytes": used.memory,
+        "processes": used.processes,
+    }
+
+
+def _name(kernel: dict[str, Any]) -> str:
+    return str(kernel.get("notebook_id") or kernel["kernel_id"])
+
+
+def _show(kernels: list[dict[str, Any]], *, as_json: bool, quiet: bool) -> None:
+    if quiet:
+        for kernel in kernels:
+            if kernel["kernel_status"] != "warm":
+                click.echo(kernel["kernel_id"] or kernel["notebook_id"])
+    elif as_json:
+        show_json(
+            [{key: value for key, value in each.items() if value is not None} for each in kernels]
+        )
+    elif not kernels:
+        click.echo("No running kernels.")
+    else:
+        show_table(_COLUMNS, [_row(kernel) for kernel in kernels])
+
+
+def _row(kernel: dict[str, Any]) -> tuple[str | None, ...]:
+    from runt_cli.env.amounts import ago, size
+
+    notebook = kernel.get("notebook_id")
+    pid, age = kernel.get("kernel_pid"), kernel.get("age_secs")
+    return (
+        kernel["kernel_id"],
+        tilde(str(notebook)) if notebook else None,
+        kernel["kernel_type"],
+        kernel["env_source"],
+        shown_status(kernel),
+        str(pid) if pid else None,
+        ago(0.0, age) if age is not None else None,
+        f"{kernel['cpu_percent']:.0f}%" if age is not None else None,
+        size(kernel["memory_bytes"]) if age is not None else None,
+        kernel["source"],
+    )

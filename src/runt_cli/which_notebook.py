@@ -1,0 +1,127 @@
+"""Which open notebook is meant: by its id or the beginning of one, its path, its name, its kernel.
+
+Knows nothing of the daemon: the caller brings what `DaemonClient.list_rooms` gave.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from runt_cli.failure import Fail
+from runt_cli.terminal import tilde
+
+__all__ = ["Room", "absolute_path", "find_room", "not_found", "notebook_id_of", "which_room"]
+
+#: A room as `DaemonClient.list_rooms` describes it.
+Room: TypeAlias = Mapping[str, Any]
+
+#: Characters of an id that must be given at least.
+_SHORTEST_PREFIX = 4
+
+_SUFFIX = ".ipynb"
+_ID_BEGINNING = re.compile(rf"[0-9A-Za-z_-]{{{_SHORTEST_PREFIX},}}")
+
+
+def which_room(text: str, rooms: Sequence[Room]) -> Room:
+    """The one open notebook that a user's text means.
+
+    Raises: Fail, for none as for several.
+    """
+    room = find_room(text, rooms)
+    if room is None:
+        raise not_found(text)
+    return room
+
+
+def find_room(text: str, rooms: Sequence[Room]) -> Room | None:
+    """The open notebook that a user's text means, None if none is.
+
+    What is exact goes before what is a guess: the whole id, then the path, then the beginning of an
+    id, of the notebook or of its kernel, then the mere name of the file.
+    Raises: Fail that lists the candidates, if the first of these that fits fits several.
+    """
+    if not text:
+        return None
+    paths = {_composed(path) for path in _paths(text)}
+    looks: Sequence[Callable[[Room], bool]] = (
+        lambda room: text in (room["notebook_id"], room.get("kernel_id")),
+        lambda room: bool({_composed(path) for path in _paths_of(room)} & paths),
+        lambda room: _begins(room, text),
+        lambda room: _has_name(room, text),
+    )
+    for look in looks:
+        found = [room for room in rooms if look(room)]
+        if len(found) > 1:
+            names = ", ".join(sorted(tilde(str(room["notebook_id"])) for room in found))
+            raise Fail(f"'{text}' means {len(found)} open notebooks: {names}")
+        if found:
+            return found[0]
+    return None
+
+
+def not_found(text: str) -> Fail:
+    """The Fail for a text that means no open notebook."""
+    return Fail(f"Notebook not found: {text}. Use 'runt notebooks' to see open notebooks.")
+
+
+def notebook_id_of(text: str) -> str:
+    """The id that a notebook has which is not open: a UUID, or a path as the daemon resolves it."""
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        return _paths(text)[-1]
+
+
+def absolute_path(text: str) -> Path:
+    """The notebook file that a text names: from the root, `~` replaced, with the suffix.
+
+    Links in it are not followed: whoever shows the path shows it as it was given.
+    """
+    path = Path.cwd() / _expanded(text)
+    named = path if path.suffix == _SUFFIX else path.with_name(path.name + _SUFFIX)
+    return path if path.is_file() else named
+
+
+def _paths(text: str) -> list[str]:
+    """What a text means as a path, all links followed: as it stands, then with the suffix."""
+    text = _expanded(text)
+    spelt = [text] if text.endswith(_SUFFIX) else [text, text.rstrip("/") + _SUFFIX]
+    return [os.path.realpath(each) for each in spelt]
+
+
+def _expanded(text: str) -> str:
+    # Without a home folder the tilde stays, and names a file.
+    return os.path.expanduser(text)  # noqa: PTH111  # Path's raises then
+
+
+def _composed(path: str) -> str:
+    """A name in one form: macOS writes letters and their accents apart."""
+    return unicodedata.normalize("NFC", path)
+
+
+def _paths_of(room: Room) -> set[str]:
+    return {text for text in (room["notebook_id"], room.get("path")) if text and "/" in text}
+
+
+def _begins(room: Room, text: str) -> bool:
+    """Whether a text is the beginning of an id; those that are paths are no ids for that."""
+    if not _ID_BEGINNING.fullmatch(text):
+        return False
+    return any(
+        identity.lower().startswith(text.lower())
+        for identity in (room["notebook_id"], room.get("kernel_id"))
+        if identity and "/" not in identity
+    )
+
+
+def _has_name(room: Room, text: str) -> bool:
+    if "/" in text:
+        return False
+    names = {_composed(text), _composed(text + _SUFFIX)}
+    return any(_composed(path.rpartition("/")[2]) in names for path in _paths_of(room))

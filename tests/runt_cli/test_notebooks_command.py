@@ -1,0 +1,219 @@
+"""`runt notebooks`, `stop` and `interrupt`: whole outputs, for what a daemon may say."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pool_answers import Pretend, pretend, run_command
+
+from runtimed.protocol import pool
+
+__all__ = ["pretend"]
+
+pytestmark = pytest.mark.real
+
+UNTITLED = "0b2f6d1e-6a53-4d2b-9a0e-5c2f0f3e9a77"
+
+
+class Daemon:
+    """Two open notebooks, the second with a kernel that runs a cell while two more wait."""
+
+    def __init__(self, home: Path) -> None:
+        self.busy = str(home / "my notebook.ipynb")
+        self.asked: list[Any] = []
+        self.rooms = [
+            pool.RoomInfo(UNTITLED, 1, False),
+            pool.RoomInfo(
+                self.busy,
+                2,
+                True,
+                kernel_type="python",
+                env_source="uv:prewarmed",
+                kernel_status="busy",
+                kernel_pid=None,
+                queued=3,
+                path=self.busy,
+                unsaved=True,
+                kernel_id="cafe12345678",
+            ),
+        ]
+
+    def __call__(self, request: Any) -> Any:
+        self.asked.append(request)
+        if isinstance(request, pool.ListRooms):
+            return pool.RoomsList(self.rooms)
+        if isinstance(request, pool.ShutdownNotebook):
+            before = len(self.rooms)
+            self.rooms = [room for room in self.rooms if room.notebook_id != request.notebook_id]
+            return pool.NotebookShutdown(found=len(self.rooms) < before)
+        if isinstance(request, pool.InterruptNotebook):
+            kernel = request.notebook_id == self.busy
+            return pool.NotebookInterrupted(True, kernel, kernel, 2 if kernel else 0)
+        return None
+
+
+@pytest.fixture
+def daemon(pretend: Pretend, tmp_path: Path) -> Daemon:
+    daemon = Daemon(tmp_path)
+    pretend(daemon)
+    return daemon
+
+
+def test_the_open_notebooks_as_a_table(daemon: Daemon) -> None:
+    done = run_command("notebooks")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout == (
+        "NOTEBOOK                              KERNEL  ENV           STATUS           PEERS  "
+        "UNSAVED\n"
+        "~/my notebook.ipynb                   python  uv:prewarmed  busy, 2 waiting      2  yes\n"
+        "0b2f6d1e-6a53-4d2b-9a0e-5c2f0f3e9a77  -       -             -                    1  -\n"
+    )
+
+
+def test_the_open_notebooks_as_json(daemon: Daemon) -> None:
+    done = run_command("notebooks", "--json")
+    assert json.loads(done.stdout) == [
+        {
+            "notebook_id": daemon.busy,
+            "active_peers": 2,
+            "has_kernel": True,
+            "kernel_type": "python",
+            "env_source": "uv:prewarmed",
+            "kernel_status": "busy",
+            "queued": 3,
+            "path": daemon.busy,
+            "unsaved": True,
+            "kernel_id": "cafe12345678",
+        },
+        {"notebook_id": UNTITLED, "active_peers": 1, "has_kernel": False},
+    ]
+
+
+def test_ids_alone_are_for_other_commands(daemon: Daemon) -> None:
+    assert run_command("notebooks", "-q").stdout == f"{daemon.busy}\n{UNTITLED}\n"
+
+
+def test_the_old_name_works_and_says_so(daemon: Daemon) -> None:
+    done = run_command("rooms", "--json")
+    assert done.stderr == "Warning: 'runt rooms' is deprecated. Use 'runt notebooks' instead.\n"
+    assert len(json.loads(done.stdout)) == 2
+
+
+def test_nothing_is_open(daemon: Daemon) -> None:
+    daemon.rooms = []
+    assert run_command("notebooks").stdout == "No open notebooks.\n"
+    assert run_command("notebooks", "--json").stdout == "[]\n"
+    assert run_command("stop", "--all").stdout == "No open notebooks.\n"
+
+
+def test_several_are_stopped_and_one_that_is_none_does_not_hold_up_the_others(
+    daemon: Daemon,
+) -> None:
+    done = run_command("stop", "my notebook", "missing.ipynb", UNTITLED[:4], "cafe1")
+    assert done.exit_code == 1
+    assert done.stdout == (
+        f"Shutdown notebook: {daemon.busy}\n"
+        f"Shutdown notebook: {UNTITLED}\n"
+        f"Shutdown notebook: {daemon.busy}\n"
+    )
+    assert done.stderr == (
+        "Notebook not found: missing.ipynb. Use 'runt notebooks' to see open notebooks.\n"
+    )
+    assert sum(isinstance(request, pool.ShutdownNotebook) for request in daemon.asked) == 2
+
+
+def test_all_are_stopped(daemon: Daemon) -> None:
+    done = run_command("shutdown", "--all")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout == f"Shutdown notebook: {daemon.busy}\nShutdown notebook: {UNTITLED}\n"
+    assert daemon.rooms == []
+
+
+def test_what_was_stopped_as_json(daemon: Daemon) -> None:
+    done = run_command("stop", "--json", "my notebook.ipynb", "x")
+    assert done.exit_code == 1
+    error = "Notebook not found: x. Use 'runt notebooks' to see open notebooks."
+    assert json.loads(done.stdout) == [
+        {"notebook": "my notebook.ipynb", "notebook_id": daemon.busy, "stopped": True},
+        {"notebook": "x", "notebook_id": None, "stopped": False, "error": error},
+    ]
+
+
+@pytest.mark.parametrize("arguments", [(), ("--all", "x.ipynb")])
+def test_stopping_wants_either_names_or_all(daemon: Daemon, arguments: tuple[str, ...]) -> None:
+    done = run_command("stop", *arguments)
+    assert done.exit_code == 2
+    assert "Error: Name the notebooks to stop, or pass --all." in done.stderr
+    assert daemon.asked == []
+
+
+def test_an_interrupt_says_what_it_met(daemon: Daemon) -> None:
+    done = run_command("interrupt", "my notebook")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout == f"Interrupted: {daemon.busy} (2 waiting cells dropped)\n"
+    done = run_command("interrupt", "--json", "my notebook")
+    assert json.loads(done.stdout) == {
+        "notebook_id": daemon.busy,
+        "has_kernel": True,
+        "running": True,
+        "dropped": 2,
+    }
+
+
+def test_without_a_kernel_nothing_can_be_interrupted(daemon: Daemon) -> None:
+    done = run_command("interrupt", "0b2f")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == f"No kernel running: {UNTITLED}\n"
+
+
+def test_an_idle_kernel_is_no_error(pretend: Pretend) -> None:
+    def answer(request: Any) -> Any:
+        if isinstance(request, pool.ListRooms):
+            return pool.RoomsList([pool.RoomInfo("/a/b.ipynb", 0, True, kernel_status="idle")])
+        return pool.NotebookInterrupted(True, True, False, 0)
+
+    pretend(answer)
+    done = run_command("interrupt", "b")
+    assert (done.exit_code, done.stdout) == (0, "Nothing was running: /a/b.ipynb\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "action"),
+    [
+        ("notebooks", "Failed to list notebooks"),
+        ("ps", "Failed to list notebooks"),
+        ("stop x", "Failed to shutdown notebook"),
+        ("interrupt x", "Failed to interrupt notebook"),
+    ],
+)
+def test_a_daemon_that_hangs_is_named(
+    pretend: Pretend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, action: str
+) -> None:
+    pretend(lambda request: None)
+    monkeypatch.setattr("runt_cli.asking.ANSWER_LIMIT", 0.2)
+    done = run_command(*command.split())
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"{action}: the daemon (pid {os.getpid()}, socket {tmp_path}/d.sock) has not answered for "
+        "0.2 seconds. It hangs or is overloaded: see 'runt logs', try 'runt daemon restart', "
+        f"or kill -9 {os.getpid()}\n"
+    )
+
+
+def test_a_daemon_of_an_older_version_says_what_it_can_not_do(pretend: Pretend) -> None:
+    def answer(request: Any) -> Any:
+        if isinstance(request, pool.ListRooms):
+            return pool.RoomsList([pool.RoomInfo("/a/b.ipynb", 0, True)])
+        return pool.Error('unknown request "interrupt_notebook"')
+
+    pretend(answer)
+    done = run_command("interrupt", "b")
+    assert done.exit_code == 1
+    assert done.stderr == (
+        "Failed to interrupt notebook: Daemon returned error: "
+        'unknown request "interrupt_notebook"\n'
+    )
