@@ -50,6 +50,31 @@ def deaf_kernel(folder: Path, name: str) -> Iterator[Path]:
             listener.close()
 
 
+#: Listens on a connection file's ports, answers nobody and ends only when it is killed.
+_STUBBORN = """
+import json, signal, socket, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+content = json.load(open(sys.argv[1]))
+held = [socket.create_server((content["ip"], port)) for name, port in content.items()
+        if name.endswith("_port")]
+print("up", flush=True)
+time.sleep(600)
+"""
+
+
+@contextmanager
+def stubborn_process(path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that has a connection file's ports and heeds nothing."""
+    command = [sys.executable, "-c", _STUBBORN, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"up\n"
+            yield process
+        finally:
+            process.kill()
+
+
 @attrs.frozen
 class Stranger:
     """A kernel that somebody else started."""

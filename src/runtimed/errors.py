@@ -21,6 +21,9 @@ __all__ = [
     "DocumentUnreadable",
     "EnvironmentBuildFailed",
     "KernelDied",
+    "KernelNotFound",
+    "KernelNotInstalled",
+    "KernelNotStopped",
     "KernelStartFailed",
     "LocalProtocolError",
     "NotTrusted",
@@ -118,6 +121,18 @@ class RoomClosed(RuntimedError):
 
 class KernelDied(RuntimedError):
     """The kernel process ended without being asked to."""
+
+
+class KernelNotFound(RuntimedError):
+    """No kernel, or more than one, goes by the name that was given."""
+
+
+class KernelNotInstalled(RuntimedError):
+    """No kernelspec has the name that was given; the message names those there are."""
+
+
+class KernelNotStopped(RuntimedError):
+    """A kernel goes on running: it does not answer, and which process it is can't be told."""
 
 
 class KernelStartFailed(RuntimedError):

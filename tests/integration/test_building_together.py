@@ -70,8 +70,6 @@ def test_ten_rooms_of_two_daemons_get_one_environment_that_is_built_once(
             for session in sessions
         ]
         prefixes = {run.result(_PATIENCE).stdout.strip() for run in runs}
-        for closing in [threads.submit(session.close) for session in sessions]:
-            closing.result(_PATIENCE)
     folder = default_cache_folder(cache_root(one.env))
     assert len(prefixes) == 10, "each has a copy of its own"
     assert {Path(prefix).parent for prefix in prefixes} == {folder}

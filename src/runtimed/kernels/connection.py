@@ -28,6 +28,7 @@ __all__ = [
     "CHANNELS",
     "ConnectionFile",
     "Transport",
+    "free_ports",
     "socket_directory",
     "write_connection_file",
 ]
@@ -100,7 +101,7 @@ def write_connection_file(
     kernel_id = uuid.uuid4().hex[:12]
     key = secrets.token_hex(32)
     if transport == "tcp":
-        prefix, ports = _free_ports()
+        prefix, ports = free_ports()
     else:
         prefix, ports = str(sockets / kernel_id[:8]), ()
     numbers = ports or range(1, len(CHANNELS) + 1)
@@ -120,7 +121,7 @@ def write_connection_file(
     return ConnectionFile(kernel_id, path, key.encode(), prefix, ports)
 
 
-def _free_ports() -> tuple[str, tuple[int, ...]]:
+def free_ports() -> tuple[str, tuple[int, ...]]:
     """An address of this machine's own network and ports on it that nobody listens on.
 
     They are free again until the kernel binds them. On Linux all of 127.0.0.0/8 is this machine, so

@@ -30,7 +30,7 @@ from runtimed.kernels.output_mark import MARK_REQUEST, OutputMark
 from runtimed.kernels.zmq_stream import ZmqStream
 from runtimed.messages.wire import Message, WireFormat
 
-__all__ = ["ASK_GRACE", "TERMINATE_GRACE", "Hear", "Kernel"]
+__all__ = ["ASK_GRACE", "TERMINATE_GRACE", "Hear", "Kernel", "describe_exit"]
 
 log = logging.getLogger(__name__)
 
@@ -335,7 +335,7 @@ class Kernel:
                 # The reason is in the pipe: read it to its end, which a child may hold open.
                 with trio.move_on_after(_TAIL_LIMIT):
                     await self._tail_ended.wait()
-                complaint = _describe_exit(process.returncode, self._tail_text())
+                complaint = describe_exit(process.returncode, self._tail_text())
                 race.cancel_scope.cancel()
 
             race.start_soon(watch_exit)
@@ -433,7 +433,7 @@ class Kernel:
         if self._stop.is_set():
             self._exit_text = "The kernel was shut down"
         else:
-            self._exit_text = _describe_exit(process.returncode, self._tail_text())
+            self._exit_text = describe_exit(process.returncode, self._tail_text())
 
 
 async def _ask_then_kill(process: trio.Process, ask: Callable[[], None]) -> None:
@@ -462,7 +462,8 @@ def _signal_session(pid: int, number: int) -> None:
         os.killpg(pid, number)
 
 
-def _describe_exit(returncode: int | None, tail: str) -> str:
+def describe_exit(returncode: int | None, tail: str) -> str:
+    """How a kernel's process ended, with the end of what it wrote; for people."""
     if returncode is not None and returncode < 0:
         try:
             how = f"was killed by {signal.Signals(-returncode).name}"

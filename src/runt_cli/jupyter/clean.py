@@ -1,0 +1,42 @@
+"""`runt jupyter clean`: remove the connection files of kernels that are gone."""
+
+from __future__ import annotations
+
+import click
+
+__all__ = ["clean"]
+
+
+@click.command
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=2.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long a kernel may take to answer.",
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+def clean(timeout: float, dry_run: bool) -> None:
+    """Remove the connection files of kernels that are gone.
+
+    A file stays while a process has it or holds its ports, while any of its ports takes a
+    connection, and for ten seconds after it was written. Files that can't be read stay, too.
+
+    \b
+    Examples:
+      runt jupyter clean --dry-run
+      runt jupyter clean
+    """
+    from runtimed.jupyter.cleaning import clean_connection_files
+
+    done = clean_connection_files(timeout=timeout, dry_run=dry_run)
+    for path in done.removed:
+        click.echo(f"{'Would remove' if dry_run else 'Removed'}: {path}")
+    for file in done.errors:
+        click.echo(f"Skipped {file.path}: {file.reason}", err=True)
+    counts = f"{done.alive} alive, {len(done.errors)} errors"
+    if dry_run:
+        click.echo(f"Dry run complete: {len(done.removed)} stale, {counts}")
+    else:
+        click.echo(f"Cleaned {len(done.removed)} stale connection files ({counts})")

@@ -1,0 +1,166 @@
+"""`runt jupyter ...` with real kernels: whole outputs, as a user sees them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from jupyter_kernels import Stranger, write
+from processes import carrying, wait_none_carrying
+
+pytestmark = pytest.mark.real
+
+MARKER = "RUNT_JUPYTER_TEST"
+
+
+class Home:
+    """An environment without a daemon, with a runtime folder of its own."""
+
+    def __init__(self, folder: Path, runtime: Path) -> None:
+        self.runtime = runtime
+        self.env = {
+            **{k: v for k, v in os.environ.items() if not k.startswith(("RUNT", "XDG_"))},
+            "HOME": str(folder),
+            "JUPYTER_RUNTIME_DIR": str(runtime),
+            "RUNTIMED_SOCKET_PATH": str(folder / "none.sock"),
+            MARKER: str(folder),
+        }
+        self.folder = folder
+
+    def popen(self, *arguments: str, **options: object) -> subprocess.Popen[str]:
+        return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
+            [sys.executable, "-m", "runt_cli", "jupyter", *arguments],
+            **{
+                "env": self.env,
+                "cwd": self.folder,
+                "stdin": subprocess.DEVNULL,
+                "stdout": subprocess.PIPE,
+                "stderr": subprocess.PIPE,
+                "text": True,
+            }
+            | options,
+        )
+
+    def runt(self, *arguments: str, stdin: str | None = None) -> tuple[int, str, str]:
+        """Exit code, stdout and stderr of a command."""
+        with self.popen(*arguments, stdin=subprocess.PIPE) as process:
+            out, err = process.communicate(stdin, timeout=120)
+        return process.returncode, out, err
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    made = Home(tmp_path, tmp_path / "runtime")
+    try:
+        yield made
+        assert wait_none_carrying(MARKER, str(tmp_path), 30) == []
+    finally:
+        for process in carrying(MARKER, str(tmp_path)):
+            process.kill()
+
+
+@pytest.fixture
+def visitor(tmp_path: Path, stranger: Stranger) -> Home:
+    """Sees the kernel that somebody else started."""
+    return Home(tmp_path, stranger.folder)
+
+
+def test_a_kernel_lives_from_start_to_stop(home: Home) -> None:
+    code, out, err = home.runt("start", "python3")
+    assert (code, err) == (0, "")
+    found = re.fullmatch(r"Kernel started with ID: (\w+-\w+)\nConnection file: (.+)\n", out)
+    assert found is not None
+    name, file = found.groups()
+    assert file == str(home.runtime / f"runt-kernel-{name}.json")
+    (kernel,) = json.loads(home.runt("ps", "--json")[1])
+    assert kernel == {
+        "name": name,
+        "language": "python",
+        "status": "alive",
+        "source": "jupyter",
+        "notebook": None,
+        "connection_file": file,
+        "pid": kernel["pid"],
+        "state": kernel["state"],
+        "kernel_name": "python3",
+    }
+    assert psutil.Process(kernel["pid"]).terminal() is None
+    assert home.runt("exec", name, "import os; print(os.getcwd())")[1] == f"{home.folder}\n"
+    code, out, err = home.runt("stop", name[:-1])
+    assert (code, out, err) == (0, f"Kernel with ID {name} stopped\n", "")
+    assert carrying(MARKER, str(home.folder)) == []
+    assert list(home.runtime.iterdir()) == []
+
+
+def test_without_kernels_every_command_says_so(home: Home) -> None:
+    assert home.runt("ps") == (0, "No running kernels found.\n", "")
+    assert home.runt("ps", "--json") == (0, "[]\n", "")
+    assert home.runt("stop", "--all") == (0, "No running kernels found.\n", "")
+    either = "Either provide a kernel ID or use --all to stop all kernels\n"
+    assert home.runt("stop") == (1, "", either)
+    for command in (("stop", "x"), ("interrupt", "x"), ("exec", "x", "1")):
+        assert home.runt(*command) == (1, "", "Error: No such kernel: x\n")
+    code, out, err = home.runt("start", "nix")
+    assert (code, out) == (1, "")
+    assert err.startswith("Error: Kernel 'nix' not found. Available kernels: [")
+    assert not home.runtime.exists()
+
+
+def test_files_of_the_dead_are_counted_and_cleaned(home: Home) -> None:
+    home.runtime.mkdir()
+    path = write(home.runtime, "runt-kernel-old-oak.json")
+    note = "1 connection file of dead kernels; 'runt jupyter clean' removes them.\n"
+    assert home.runt("ps") == (0, "No running kernels found.\n", note)
+    os.utime(path, (1000, 1000))
+    dry = f"Would remove: {path}\nDry run complete: 1 stale, 0 alive, 0 errors\n"
+    assert home.runt("clean", "--dry-run") == (0, dry, "")
+    done = f"Removed: {path}\nCleaned 1 stale connection files (0 alive, 0 errors)\n"
+    assert home.runt("clean") == (0, done, "")
+
+
+def test_exec_prints_all_that_comes(visitor: Home) -> None:
+    code = "import sys\nprint('out')\nprint('err', file=sys.stderr)\n6 * 7"
+    assert visitor.runt("exec", "0ab", stdin=code) == (0, "out\n42\n", "err\n")
+    returned, out, err = visitor.runt("exec", "0ab", "print('first'); 1 / 0")
+    assert (returned, out) == (1, "first\n")
+    assert err.endswith("ZeroDivisionError: division by zero\n")
+
+
+def test_exec_ends_at_an_interrupt_from_elsewhere_and_from_here(visitor: Home) -> None:
+    for end in ("elsewhere", "here"):
+        code = "print('on', flush=True)\nimport time; time.sleep(600)"
+        with visitor.popen("exec", "0ab1", code) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "on\n"
+            if end == "here":
+                process.send_signal(signal.SIGINT)
+            else:
+                sent = "Interrupt sent to kernel 0ab1\n"
+                assert visitor.runt("interrupt", "0ab1") == (0, sent, "")
+            _, err = process.communicate(timeout=60)
+            assert process.returncode == (130 if end == "here" else 1)
+            assert ("KeyboardInterrupt" in err) == (end == "elsewhere")
+    assert visitor.runt("exec", "0ab1", "print('fine')") == (0, "fine\n", "")
+
+
+def test_old_names_warn_first(home: Home) -> None:
+    for old, new in (("stop-kernel", "stop"), ("clean", "clean"), ("start", "start")):
+        arguments = {"clean": [], "start": ["nix"]}.get(old, ["--all"])
+        done = subprocess.run(
+            [sys.executable, "-m", "runt_cli", old, *arguments],
+            env=home.env,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        warning = f"Warning: 'runt {old}' is deprecated. Use 'runt jupyter {new}' instead.\n"
+        assert done.stderr.startswith(warning)
