@@ -16,6 +16,9 @@ from runtimed.paths import (
     config_root,
     default_paths,
     default_socket_path,
+    home_folder,
+    in_development,
+    own_paths,
     paths_for_socket,
     workspace_path,
     worktree_hash,
@@ -55,6 +58,50 @@ def test_the_roots_follow_xdg() -> None:
 @linux_only
 def test_without_a_home_the_passwd_entry_gives_one() -> None:
     assert cache_root({}).name == ".cache"
+
+
+@linux_only
+def test_a_relative_root_is_none() -> None:
+    environ = {"HOME": "/home/u", "XDG_CACHE_HOME": "c", "XDG_CONFIG_HOME": "./k"}
+    assert cache_root(environ) == Path("/home/u/.cache")
+    assert config_root(environ) == Path("/home/u/.config")
+
+
+def test_without_any_home_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(user: int) -> None:
+        raise KeyError(user)
+
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    for environ in ({}, {"HOME": ""}, {"HOME": "relative"}):
+        with pytest.raises(StateDirectoryUnusable, match="set HOME"):
+            default_paths(environ)
+    assert home_folder({"HOME": "/home/u"}) == Path("/home/u")
+
+
+@pytest.mark.parametrize(
+    ("content", "socket"),
+    [
+        ('{"endpoint": "/s/other.sock", "pid": 1}', "/s/other.sock"),
+        ('{"endpoint": "unknown"}', None),
+        ('{"endpoint": 7}', None),
+        ("[]", None),
+        ("{", None),
+    ],
+)
+def test_an_info_file_says_where_its_daemon_listens(
+    tmp_path: Path, content: str, socket: str | None
+) -> None:
+    environ = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    own = own_paths(environ)
+    own.info.parent.mkdir(parents=True)
+    own.info.write_text(content)
+    paths = default_paths(environ)
+    assert paths.socket == (Path(socket) if socket else own.socket)
+    assert (paths.base, paths.own()) == (own.base, own)
+    # Who names a socket is not told another.
+    named = environ | {"RUNTIMED_SOCKET_PATH": str(own.base / "mine.sock")}
+    assert default_paths(named).socket == own.base / "mine.sock"
+    assert default_paths(named).own() == default_paths(named)
 
 
 @linux_only
@@ -114,7 +161,14 @@ def test_our_workspace_variable_wins(tmp_path: Path) -> None:
 
 def test_there_is_no_workspace_outside_development() -> None:
     assert workspace_path({}) is None
-    assert workspace_path({"RUNTIMED_DEV": "0", "RUNTIMED_WORKSPACE_PATH": " "}) is None
+    nothing = {"RUNTIMED_DEV": "0", "RUNTIMED_WORKSPACE_PATH": " "}
+    assert workspace_path(nothing) is None
+    assert not in_development(nothing)
+
+
+def test_development_mode_is_a_variable_or_a_named_workspace() -> None:
+    assert in_development({"RUNTIMED_DEV": "1"})
+    assert in_development({"RUNTIMED_WORKSPACE_PATH": "/w"})
 
 
 @pytest.mark.real

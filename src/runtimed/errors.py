@@ -26,6 +26,7 @@ __all__ = [
     "KernelNotStopped",
     "KernelStartFailed",
     "LocalProtocolError",
+    "NoServiceManager",
     "NotTrusted",
     "NotebookUnreadable",
     "ProjectFileInvalid",
@@ -37,6 +38,7 @@ __all__ = [
     "RuntimedError",
     "SaveRefused",
     "ScriptBlockInvalid",
+    "ServiceFailed",
     "StateDirectoryUnusable",
     "TrustKeyUnusable",
 ]
@@ -181,6 +183,14 @@ class AnotherDaemonRunning(RuntimedError):
 
 class StateDirectoryUnusable(RuntimedError):
     """The daemon's directory can't be created, written or kept private."""
+
+
+class NoServiceManager(RuntimedError):
+    """No systemd or launchd of this user is there to be asked, as in most containers."""
+
+
+class ServiceFailed(RuntimedError):
+    """The service manager refused, or what it needs can't be written."""
 
 
 def leaves(error: BaseException) -> Sequence[BaseException]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pwd
 import stat
 import subprocess
 import sys
@@ -26,8 +27,12 @@ __all__ = [
     "config_root",
     "default_paths",
     "default_socket_path",
+    "home_folder",
+    "in_development",
+    "own_paths",
     "paths_for_socket",
     "settings_folder",
+    "user_base",
     "workspace_path",
     "worktree_hash",
 ]
@@ -55,6 +60,11 @@ class Paths:
     @property
     def info(self) -> Path:
         return self.base / "daemon.json"
+
+    @property
+    def workspace_record(self) -> Path:
+        """Which workspace the base is for; unlike the info file it outlives the daemon."""
+        return self.base / "workspace.json"
 
     @property
     def lock(self) -> Path:
@@ -92,6 +102,11 @@ class Paths:
     def settings(self) -> Path:
         return self.base / "settings.automerge"
 
+    def own(self) -> Paths:
+        """The same with the socket that a daemon started here would listen on, unless it was named
+        explicitly."""
+        return self if self.explicit else attrs.evolve(self, socket=_own_socket(self.base))
+
 
 def cache_root(environ: Mapping[str, str] = os.environ) -> Path:
     """The user's cache directory: $XDG_CACHE_HOME or ~/.cache; ~/Library/Caches on macOS."""
@@ -108,24 +123,52 @@ def settings_folder(environ: Mapping[str, str] = os.environ) -> Path:
     return config_root(environ) / _CONFIG_NAMESPACE
 
 
+def user_base(environ: Mapping[str, str] = os.environ) -> Path:
+    """The base directory of the user's ordinary daemon; those of worktrees lie below it."""
+    return cache_root(environ) / _NAMESPACE
+
+
+def home_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """$HOME, or what the system has on record for this user.
+
+    Raises: StateDirectoryUnusable without either. A folder that all users share, such as /tmp, is
+    no substitute: somebody else may have been there before.
+    """
+    if (home := environ.get("HOME", "")) and Path(home).is_absolute():
+        return Path(home)
+    try:
+        return Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:
+        raise StateDirectoryUnusable(
+            "No home folder is known for this user: set HOME to one that can be written"
+        ) from None
+
+
 def _user_root(environ: Mapping[str, str], variable: str, linux: str, macos: str) -> Path:
     if sys.platform == "darwin":
-        home = environ.get("HOME")
-        return Path(home) / macos if home else Path("/tmp")
-    if explicit := environ.get(variable):
+        return home_folder(environ) / macos
+    # Its specification has a relative one ignored; the daemon and its clients work in various
+    # folders, and would each see another.
+    if (explicit := environ.get(variable, "")) and Path(explicit).is_absolute():
         return Path(explicit)
-    home = environ.get("HOME")
-    if home:
-        return Path(home) / linux
-    try:
-        return Path.home() / linux
-    except RuntimeError:
-        return Path("/tmp")
+    return home_folder(environ) / linux
 
 
 def worktree_hash(workspace: str | os.PathLike[str]) -> str:
     """Twelve hex digits that name a workspace: SHA-256 over the path's text."""
     return hashlib.sha256(os.fsencode(workspace)).hexdigest()[:12]
+
+
+def in_development(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether this is development mode: RUNTIMED_DEV=1, or a workspace that is named."""
+    return environ.get("RUNTIMED_DEV") == "1" or _named_workspace(environ) is not None
+
+
+def _named_workspace(environ: Mapping[str, str]) -> Path | None:
+    for variable in ("RUNTIMED_WORKSPACE_PATH", "CONDUCTOR_WORKSPACE_PATH"):
+        if text := environ.get(variable, "").strip():
+            return Path(text).resolve()
+    return None
 
 
 def workspace_path(environ: Mapping[str, str] = os.environ) -> Path | None:
@@ -137,10 +180,9 @@ def workspace_path(environ: Mapping[str, str] = os.environ) -> Path | None:
     Raises: StateDirectoryUnusable in development mode without any workspace; sharing the ordinary
     daemon's state by accident would be worse.
     """
-    for variable in ("RUNTIMED_WORKSPACE_PATH", "CONDUCTOR_WORKSPACE_PATH"):
-        if text := environ.get(variable, "").strip():
-            return Path(text).resolve()
-    if environ.get("RUNTIMED_DEV") != "1":
+    if (named := _named_workspace(environ)) is not None:
+        return named
+    if not in_development(environ):
         return None
     try:
         found = subprocess.run(
@@ -158,18 +200,45 @@ def workspace_path(environ: Mapping[str, str] = os.environ) -> Path | None:
 
 
 def default_paths(environ: Mapping[str, str] = os.environ) -> Paths:
-    """The daemon that this environment means.
+    """The daemon that this environment means, for those who talk to it.
 
-    Order: RUNTIMED_SOCKET_PATH (trimmed, ignored when empty), the workspace of development mode,
-    the user's ordinary daemon.
+    Order: RUNTIMED_SOCKET_PATH (trimmed, ignored when empty), then for the workspace of development
+    mode or else the user's ordinary daemon: what its info file says, and without one the usual
+    place. The info file may be that of a daemon that is long gone.
     """
+    own = own_paths(environ)
+    told = None if own.explicit else _told_socket(own.info)
+    return own if told is None else attrs.evolve(own, socket=told)
+
+
+def own_paths(environ: Mapping[str, str] = os.environ) -> Paths:
+    """Where a daemon lies that is started in this environment, whatever runs there now."""
     if text := environ.get("RUNTIMED_SOCKET_PATH", "").strip():
         return paths_for_socket(Path(text))
     workspace = workspace_path(environ)
-    base = cache_root(environ) / _NAMESPACE
+    base = user_base(environ)
     if workspace is not None:
         base = base / "worktrees" / worktree_hash(workspace)
-    return Paths(base=base, socket=base / "runtimed.sock", workspace=workspace)
+    return Paths(base=base, socket=_own_socket(base), workspace=workspace)
+
+
+def _own_socket(base: Path) -> Path:
+    return base / "runtimed.sock"
+
+
+def _told_socket(info: Path) -> Path | None:
+    """The socket that an info file names: a daemon may have been given another with a flag."""
+    try:
+        content = info.read_bytes()
+    except OSError:
+        return None
+    import orjson
+
+    try:
+        endpoint = orjson.loads(content)["endpoint"]
+        return Path(endpoint) if Path(endpoint).is_absolute() else None
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def default_socket_path() -> Path:

@@ -19,6 +19,7 @@ from runtimed.environments.conda.activation import (
 )
 from runtimed.environments.environment import Environment
 from runtimed.kernels.connection import Transport
+from runtimed.paths import home_folder
 
 __all__ = ["LaunchSpec", "project_kernel", "python_kernel"]
 
@@ -135,5 +136,4 @@ def _inherited(name: str) -> bool:
 def notebooks_directory(environ: Mapping[str, str], workspace: Path | None) -> Path:
     """Where untitled notebooks run: ~/notebooks, or the workspace's; not the home folder itself,
     for macOS would ask for permissions there. Not created here."""
-    home = Path(environ.get("HOME") or Path.home())
-    return (workspace or home) / "notebooks"
+    return (workspace or home_folder(environ)) / "notebooks"

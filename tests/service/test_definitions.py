@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import plistlib
+import shutil
+import string
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtimed.errors import ServiceFailed
+from runtimed.service import launchd_plist, systemd_unit
+from runtimed.service.definition import ServiceDefinition, define, search_path
+
+HOME = Path("/home/a user")
+BASE = HOME / ".cache/runt"
+
+names = st.text(
+    st.characters(codec="utf-8", exclude_categories=["Cc"], exclude_characters="/"), min_size=1
+)
+
+
+def definition(program: Path = HOME / "venv/bin/runtimed", **environ: str) -> ServiceDefinition:
+    return define(program, BASE, BASE / "runtimed.log", HOME, environ, lambda path: False)
+
+
+def test_the_whole_unit() -> None:
+    assert (
+        systemd_unit.systemd_unit(definition(USER="u"))
+        == """\
+[Unit]
+Description=runtimed - Jupyter Runtime Daemon
+After=network.target
+# A daemon that can't start is given up after five attempts, not tried for ever.
+StartLimitIntervalSec=300
+StartLimitBurst=5
+
+[Service]
+Type=simple
+ExecStart="/home/a user/venv/bin/runtimed"
+Restart=on-failure
+RestartSec=5
+# Another daemon, started by hand, runs already: it is as good, and starting again would not help.
+RestartPreventExitStatus=75
+# The daemon ends its kernels itself; only what it leaves is killed.
+KillMode=mixed
+TimeoutStopSec=20
+# A kernel that ate the memory is the one to go, not everybody's notebooks with it.
+OOMPolicy=continue
+Environment="HOME=/home/a user"
+Environment="PATH=/home/a user/.local/bin:/home/a user/.cargo/bin:/home/a user/.deno/bin:\
+/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+Environment="USER=u"
+X-Base="/home/a user/.cache/runt"
+
+[Install]
+WantedBy=default.target
+"""
+    )
+
+
+def test_the_whole_property_list() -> None:
+    assert plistlib.loads(launchd_plist.launchd_plist(definition())) == {
+        "Label": "io.nteract.runtimed",
+        "ProgramArguments": ["/home/a user/venv/bin/runtimed"],
+        "RunAtLoad": True,
+        "KeepAlive": {"Crashed": True},
+        "ExitTimeOut": 20,
+        "ProcessType": "Interactive",
+        "StandardOutPath": "/home/a user/.cache/runt/runtimed.log",
+        "StandardErrorPath": "/home/a user/.cache/runt/runtimed.log",
+        "EnvironmentVariables": {
+            "HOME": "/home/a user",
+            "USER": "unknown",
+            "PATH": "/home/a user/.local/bin:/home/a user/.cargo/bin:/home/a user/.deno/bin:"
+            "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+        },
+    }
+
+
+def test_what_decides_where_files_lie_is_kept_and_nothing_else() -> None:
+    environment = dict(
+        definition(
+            XDG_CACHE_HOME="/c",
+            XDG_CONFIG_HOME="relative",
+            VIRTUAL_ENV="/v",
+            RUNTIMED_DEV="1",
+            UV_INDEX_URL="https://secret@example.org",
+        ).environment
+    )
+    assert environment.keys() == {"HOME", "PATH", "XDG_CACHE_HOME"}
+    assert environment["XDG_CACHE_HOME"] == "/c"
+
+
+def test_tools_are_found_where_they_are_usually_installed() -> None:
+    places = {
+        "/opt/homebrew/bin",
+        "/opt/homebrew/sbin",
+        "/home/u/.nix-profile/bin",
+        "/nix/var/nix/profiles/default/bin",
+        "/home/u/.pyenv/shims",
+    }
+    path = search_path(Path("/home/u"), {}, places.__contains__).split(":")
+    assert path[:3] == ["/home/u/.local/bin", "/home/u/.cargo/bin", "/home/u/.deno/bin"]
+    assert set(path[3:-5]) == places
+    assert path[-5:-2] == ["/usr/local/bin", "/usr/bin", "/bin"]
+    elsewhere = search_path(Path("/h"), {"PYENV_ROOT": "/p"}, lambda path: path == "/p/shims")
+    assert "/p/shims" in elsewhere.split(":")
+
+
+def test_a_colon_is_not_taken_for_two_places() -> None:
+    assert "o:dd" not in search_path(Path("/home/o:dd"), {}, lambda path: True)
+
+
+@given(names)
+def test_a_program_of_any_name_is_found_again(name: str) -> None:
+    program = Path("/programs") / name
+    assert launchd_plist.program_of(launchd_plist.launchd_plist(definition(program))) == program
+    try:
+        unit = systemd_unit.systemd_unit(definition(program))
+    except ServiceFailed:
+        assert set(name) & set("\"'\\") or not name.isprintable()
+    else:
+        assert systemd_unit.program_of(unit) == program
+
+
+def test_a_name_that_no_service_file_can_hold_is_an_error() -> None:
+    program = Path("/caf\udce9")
+    for write in (systemd_unit.systemd_unit, launchd_plist.launchd_plist):
+        with pytest.raises(ServiceFailed):
+            write(definition(program))
+
+
+def test_a_service_says_which_daemon_it_is_for() -> None:
+    unit = systemd_unit.systemd_unit(definition())
+    assert systemd_unit.serves(unit, BASE)
+    assert not systemd_unit.serves(unit, Path("/elsewhere/runt"))
+    assert systemd_unit.serves("[Service]\nExecStart=/usr/bin/runtimed\n", BASE)
+    plist = launchd_plist.launchd_plist(definition())
+    assert launchd_plist.serves(plist, BASE)
+    assert not launchd_plist.serves(plist, Path("/elsewhere/runt"))
+    assert launchd_plist.serves(b"no plist", BASE)
+
+
+def test_units_of_others_are_understood_as_far_as_needed() -> None:
+    assert systemd_unit.program_of("ExecStart=/usr/bin/runtimed run") == Path("/usr/bin/runtimed")
+    assert systemd_unit.program_of("[Service]\n") is None
+    assert launchd_plist.program_of(b"no plist") is None
+
+
+@pytest.mark.real
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd here")
+@pytest.mark.parametrize("name", ["a b", "100%h $HOME ${X} é;#"])
+def test_systemd_itself_finds_no_fault_with_the_unit(tmp_path: Path, name: str) -> None:
+    program = tmp_path / name / "runtimed"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    made = define(program, tmp_path / name, tmp_path / "log", tmp_path / name, {"USER": name})
+    unit = tmp_path / "runtimed.service"
+    unit.write_text(systemd_unit.systemd_unit(made))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--user", "--man=no", unit],
+        capture_output=True,
+        text=True,
+        env={"HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path), "PATH": "/usr/bin:/bin"},
+    )
+    about_it = [line for line in done.stderr.splitlines() if "runtimed" in line]
+    assert (done.returncode, about_it) == (0, [])
+
+
+def test_every_printable_character_can_be_quoted() -> None:
+    word = systemd_unit.quoted(string.printable)
+    assert "\n" not in word
+    assert word.count("%") == 2
