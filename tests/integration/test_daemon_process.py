@@ -36,12 +36,62 @@ def test_a_second_daemon_names_the_first_and_leaves_it_alone(bare_daemon: MakeDa
     home = bare_daemon()
     info = home.paths.info.read_bytes()
     second = home.run(*RUNTIMED, *NO_POOL)
-    assert second.returncode == 1
-    assert f"pid={home.pid}" in second.stderr
-    assert str(home.socket) in second.stderr
+    assert second.returncode == 75
+    assert "Error: Another daemon is already running: " in second.stderr
+    assert f"\nRunning daemon: pid={home.pid}, endpoint={home.socket}\n" in second.stderr
     assert "Traceback" not in second.stderr
     assert home.paths.info.read_bytes() == info
     assert DaemonClient(home.socket).ping()
+
+
+def test_a_signal_while_the_daemon_starts_ends_it_and_leaves_nothing(
+    bare_daemon: MakeDaemon,
+) -> None:
+    home = bare_daemon(start=False)
+    lock, socket_path = home.paths.lock, home.socket
+    # Once the lock is there the daemon is being started, and each signal is to be heard.
+    for looked_for, number in ((lock, signal.SIGTERM), (socket_path, signal.SIGINT)):
+        lock.unlink(missing_ok=True)
+        process = subprocess.Popen(
+            [*RUNTIMED, *NO_POOL], env=home.env, stderr=subprocess.PIPE, text=True
+        )
+        wait_until(looked_for.exists)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=30)
+        assert process.returncode == 0, errors
+        assert "Traceback" not in errors
+        assert not socket_path.exists()
+        assert not home.paths.info.exists()
+
+
+def test_a_crash_is_in_the_log(bare_daemon: MakeDaemon) -> None:
+    home = bare_daemon(start=False)
+    crash = (
+        "import runtimed.daemon.run as run\n"
+        "async def crash(*arguments): raise ZeroDivisionError('a bug')\n"
+        "run._serve = crash\n"
+        "from runtimed.daemon.main import main\n"
+        "main()"
+    )
+    done = home.run(sys.executable, "-c", crash, "run")
+    assert done.returncode == 1
+    assert "[CRITICAL] runtimed.daemon.main: the daemon crashed" in home.log
+    assert "ZeroDivisionError: a bug" in home.log
+
+
+def test_without_a_home_the_daemon_says_what_it_needs(bare_daemon: MakeDaemon) -> None:
+    home = bare_daemon(start=False)
+    for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
+        del home.env[name]
+    # A user whom the system does not know, as in some containers.
+    nobody = "import pwd\ndef unknown(user): raise KeyError(user)\npwd.getpwuid = unknown\n"
+    runtimed = nobody + "from runtimed.daemon.main import main; main()"
+    runt = nobody + "from runt_cli import main; main()"
+    for program, command in ((runtimed, "run"), (runt, "ps"), (runt, "daemon start")):
+        done = home.run(sys.executable, "-c", program, *command.split())
+        assert done.returncode == 1
+        assert (done.stdout, done.stderr.count("\n")) == ("", 1)
+        assert "No home folder is known for this user: set HOME to one that can" in done.stderr
 
 
 def test_only_this_user_reaches_socket_and_state(bare_daemon: MakeDaemon) -> None:
@@ -62,6 +112,24 @@ def test_what_a_killed_daemon_left_is_replaced(bare_daemon: MakeDaemon) -> None:
     home.start_after_kill()
     assert DaemonClient(home.socket).ping()
     assert orjson.loads(home.paths.info.read_bytes())["pid"] == home.pid
+
+
+def test_a_daemon_with_another_socket_in_the_same_folder_is_found(
+    bare_daemon: MakeDaemon,
+) -> None:
+    home = bare_daemon(start=False)
+    home.paths.base.mkdir(mode=0o700, parents=True)
+    other = home.paths.base / "other.sock"
+    home.flags += ("--socket", str(other))
+    home.start()
+    assert home.socket == other  # as every program in this environment has it
+    assert home.runt("daemon", "ping").stdout == "pong\n"
+    assert home.run(sys.executable, "-c", CONNECT).stderr == ""
+    # What a killed one leaves leads nobody astray.
+    home.kill()
+    assert home.runt("daemon", "start").returncode == 0
+    assert home.socket == home.paths.base / "runtimed.sock"
+    assert home.runt("daemon", "stop").returncode == 0
 
 
 def test_an_orderly_end_removes_socket_and_info(bare_daemon: MakeDaemon) -> None:

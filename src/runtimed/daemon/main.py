@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,13 @@ from typing import Any
 import click
 
 from runtimed import __version__
-from runtimed.errors import RuntimedError
+from runtimed.daemon.service_commands import SERVICE_COMMANDS
+from runtimed.errors import AnotherDaemonRunning, RuntimedError
+from runtimed.service.definition import EXIT_ANOTHER_DAEMON
 
 __all__ = ["main"]
+
+log = logging.getLogger(__name__)
 
 _EPILOG = """\b
 Examples:
@@ -86,15 +92,18 @@ def run(
     keep_alive: float | None = None,
     blob_grace: float = 3600.0,
 ) -> None:
-    """Run in the foreground until SIGTERM, SIGINT or a shutdown request."""
+    """Run in the foreground until SIGTERM, SIGINT or a shutdown request.
+
+    Exits with 0 then, with 75 when another daemon runs already, with 1 when this one can't start.
+    """
     from runtimed.daemon.config import Config, prepare_directories
     from runtimed.daemon.log import set_up_logging
     from runtimed.environments.cache_folders import default_cache_folder
     from runtimed.kernels.launch import notebooks_directory
-    from runtimed.paths import cache_root, default_paths, paths_for_socket
+    from runtimed.paths import cache_root, own_paths, paths_for_socket
 
     try:
-        paths = paths_for_socket(socket) if socket is not None else default_paths()
+        paths = paths_for_socket(socket) if socket is not None else own_paths()
         config = Config(
             paths=paths,
             notebooks=notebooks_directory(os.environ, paths.workspace),
@@ -110,6 +119,9 @@ def run(
         prepare_directories(config)
         set_up_logging(log_level or "info", paths.log)
         _run_daemon(config)
+    except AnotherDaemonRunning as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(EXIT_ANOTHER_DAEMON)
     except RuntimedError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
@@ -132,8 +144,19 @@ def _run_daemon(config: Any) -> None:
         expected = [leaf for leaf in leaves(error) if isinstance(leaf, RuntimedError)]
         if expected and len(expected) == len(leaves(error)):
             raise expected[0] from error
-        raise
+        if not isinstance(error, Exception):
+            raise
+        # Into the log as well as to stderr: it may be all that anybody looks at.
+        log.critical("the daemon crashed", exc_info=error)
+        sys.exit(1)
+
+
+for command in SERVICE_COMMANDS:
+    cli.add_command(command)
 
 
 def main() -> None:
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        # Ctrl-C while modules are still imported ends us as any signal does, without a traceback.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     cli(prog_name="runtimed")

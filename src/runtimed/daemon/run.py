@@ -23,7 +23,14 @@ from runtimed.daemon.greeting import Greeting
 from runtimed.daemon.pool_channel import PoolService
 from runtimed.daemon.pooling import make_cache, make_copies, make_pools, run_pools
 from runtimed.daemon.server import ConnectionHandler, listening_socket, serve_unix
-from runtimed.daemon.singleton import DaemonInfo, hold_lock, now_text, write_info
+from runtimed.daemon.singleton import (
+    DaemonInfo,
+    hold_lock,
+    now_text,
+    record_workspace,
+    write_info,
+)
+from runtimed.daemon.stopping import Stopping
 from runtimed.environments.trust.files import TrustFiles
 from runtimed.kernels.kernels import Kernels
 from runtimed.kernels.preparation import Preparation
@@ -56,61 +63,86 @@ async def run(
     Raises: AnotherDaemonRunning, StateDirectoryUnusable.
     """
     paths = config.paths
-    shutdown = trio.Event()
+    stopping = Stopping()
     prepare_directories(config)
     with (
         trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals,
         hold_lock(paths.lock, paths.info),
         listening_socket(paths.socket) as listener,
     ):
-        store = BlobStore(config.blobs)
-        settings = SettingsStore(paths.settings, settings_folder())
-        pools = make_pools(config, settings)
-        cache = make_cache(config, settings)
-        copies = make_copies(cache)
-        kernels = Kernels(
-            connections=paths.connections,
-            registry=KernelRegistry(paths.kernel_registry),
-            preparation=Preparation(pools, cache, copies),
-            pool=pools["uv"],
-            warm_target=config.warm_kernels,
-        )
-        rooms = Rooms(
-            RoomConfig(
-                paths.documents,
-                config.notebooks,
-                config.keep_alive,
-                lambda: settings.current,
-                trust=TrustFiles.of_user(),
-            ),
-            store,
-            kernels,
-        )
-        blob_server = BlobServer(store)
-        async with (
-            _serving(settings.run),
-            _serving(store.run),
-            _serving(blob_server.run) as blob_port,
-            _serving(partial(run_pools, pools, settings, kernels.flush)),
-            _serving(cache.run),
-            _serving(copies.run),
-            _serving(kernels.run),
-            _serving(rooms.run),
-            _collecting(config, store, rooms),
-            trio.open_nursery() as edges,
-        ):
-            edges.start_soon(_set_on_signal, signals, shutdown)
-            service = PoolService(pools, kernels, rooms, shutdown)
-            greeting = Greeting(__version__, blob_port, str(config.blobs), lambda: settings.current)
-            handler = ConnectionHandler(service, store, greeting, settings)
-            await edges.start(partial(serve_unix, listener, handler))
-            with write_info(paths.info, _info(config, blob_port)):
-                log.info("daemon ready pid=%d socket=%s", os.getpid(), paths.socket)
-                edges.start_soon(_load_the_rest, settings)
-                task_status.started(str(paths.socket))
-                await shutdown.wait()
-            log.info("daemon stopping pid=%d", os.getpid())
-            edges.cancel_scope.cancel()
+        async with trio.open_nursery() as watching:
+            watching.start_soon(stopping.ask_on_signal, signals)
+            with stopping.starting:
+                await _serve(config, listener, stopping, task_status)
+            log.info("daemon ended pid=%d", os.getpid())
+            watching.cancel_scope.cancel()
+
+
+async def _serve(
+    config: Config,
+    listener: trio.SocketListener,
+    stopping: Stopping,
+    task_status: trio.TaskStatus[str],
+) -> None:
+    """Everything that lies inside socket and lock. Returns after an end was asked for."""
+    paths = config.paths
+    store = BlobStore(config.blobs)
+    settings = SettingsStore(paths.settings, settings_folder())
+    pools = make_pools(config, settings)
+    cache = make_cache(config, settings)
+    copies = make_copies(cache)
+    kernels = Kernels(
+        connections=paths.connections,
+        registry=KernelRegistry(paths.kernel_registry),
+        preparation=Preparation(pools, cache, copies),
+        pool=pools["uv"],
+        warm_target=config.warm_kernels,
+    )
+    rooms = Rooms(
+        RoomConfig(
+            paths.documents,
+            config.notebooks,
+            config.keep_alive,
+            lambda: settings.current,
+            trust=TrustFiles.of_user(),
+        ),
+        store,
+        kernels,
+    )
+    blob_server = BlobServer(store)
+    async with (
+        _serving(settings.run),
+        _serving(store.run),
+        _serving(blob_server.run) as blob_port,
+        _serving(partial(run_pools, pools, settings, kernels.flush)),
+        _serving(cache.run),
+        _serving(copies.run),
+        _serving(kernels.run),
+        _serving(rooms.run),
+        _collecting(config, store, rooms),
+        trio.open_nursery() as edges,
+    ):
+        service = PoolService(pools, kernels, rooms, stopping.asked)
+        greeting = Greeting(__version__, blob_port, str(config.blobs), lambda: settings.current)
+        handler = ConnectionHandler(service, store, greeting, settings)
+        await edges.start(partial(serve_unix, listener, handler))
+        info = _info(config, blob_port)
+        if info.worktree_path is not None:
+            record_workspace(paths.workspace_record, info)
+            log.info(
+                "development mode worktree=%s description=%s log=%s",
+                info.worktree_path,
+                info.workspace_description or "-",
+                paths.log,
+            )
+        with write_info(paths.info, info):
+            log.info("daemon ready pid=%d socket=%s", os.getpid(), paths.socket)
+            edges.start_soon(_load_the_rest, settings)
+            stopping.ready()
+            task_status.started(str(paths.socket))
+            await stopping.asked.wait()
+        log.info("daemon stopping pid=%d", os.getpid())
+        edges.cancel_scope.cancel()
 
 
 @asynccontextmanager
@@ -145,13 +177,6 @@ async def _load_the_rest(settings: SettingsStore) -> None:
         await trio.to_thread.run_sync(import_module, module, abandon_on_cancel=True)
     await settings.wait_loaded()
     gc.freeze()  # what start-up made stays: no collection need look at it again
-
-
-async def _set_on_signal(signals: Any, shutdown: trio.Event) -> None:
-    """Ask for shutdown at each signal. Runs until cancelled."""
-    async for number in signals:
-        log.info("signal received signal=%s", signal.Signals(number).name)
-        shutdown.set()
 
 
 def _info(config: Config, blob_port: int) -> DaemonInfo:

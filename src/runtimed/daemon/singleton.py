@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
+import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -14,8 +16,11 @@ import attrs
 import orjson
 
 from runtimed.errors import AnotherDaemonRunning, StateDirectoryUnusable
+from runtimed.replacing import replace_file
 
-__all__ = ["DaemonInfo", "hold_lock", "read_info", "write_info"]
+__all__ = ["DaemonInfo", "hold_lock", "now_text", "read_info", "record_workspace", "write_info"]
+
+log = logging.getLogger(__name__)
 
 
 @attrs.frozen
@@ -31,28 +36,65 @@ class DaemonInfo:
     workspace_description: str | None = None
 
 
+#: Seconds to wait for the lock: whoever only looks whether there is a daemon holds it for an
+#: instant, and must not be taken for one.
+_PATIENCE = 0.25
+
+
 @contextlib.contextmanager
 def hold_lock(path: Path, info: Path) -> Iterator[None]:
     """Hold the singleton lock for the length of the block. The file stays; the lock goes with us.
 
-    Raises: AnotherDaemonRunning naming the other one.
+    While the lock is held the file says who holds it, whatever became of the info file.
+
+    Raises: AnotherDaemonRunning naming the other one; StateDirectoryUnusable.
     """
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = _open(path)
     except OSError as error:
         raise StateDirectoryUnusable(f"The lock {path} can't be made: {error.strerror}") from error
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _acquire(descriptor):
             other = read_info(info)
             raise AnotherDaemonRunning(
-                f"Another daemon is already running: pid={other.pid if other else 0}, "
+                f"Another daemon is already running: it holds {path}\n"
+                f"Running daemon: pid={other.pid if other else 0}, "
                 f"endpoint={other.endpoint if other else 'unknown'}"
-            ) from None
+            )
+        if not _is_still(path, descriptor):
+            raise StateDirectoryUnusable(
+                f"The state directory {path.parent} was removed meanwhile. Try again"
+            )
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
         yield
     finally:
         os.close(descriptor)
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+
+def _acquire(descriptor: int) -> bool:
+    give_up = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > give_up:
+                return False
+            time.sleep(0.01)
+        else:
+            return True
+
+
+def _is_still(path: Path, descriptor: int) -> bool:
+    """Whether the file that is locked is the one that others would open."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except OSError:
+        return False
 
 
 def read_info(path: Path) -> DaemonInfo | None:
@@ -83,6 +125,21 @@ def write_info(path: Path, info: DaemonInfo) -> Iterator[None]:
         yield
     finally:
         path.unlink(missing_ok=True)
+
+
+def record_workspace(path: Path, info: DaemonInfo) -> None:
+    """Note which workspace a base directory is for, for those who find it when nobody runs there.
+
+    A workspace without such a note is one that nobody can tell is gone; nothing else needs it.
+    """
+    content = {
+        "worktree_path": info.worktree_path,
+        "workspace_description": info.workspace_description,
+    }
+    try:
+        replace_file(path, orjson.dumps(content, option=orjson.OPT_INDENT_2))
+    except OSError as error:
+        log.warning("the workspace is not recorded path=%s error=%s", path, error)
 
 
 def now_text() -> str:
