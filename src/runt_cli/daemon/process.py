@@ -21,6 +21,7 @@ from runtimed.paths import Paths
 __all__ = [
     "STOP_LIMIT",
     "daemon_info",
+    "daemon_pid",
     "is_alive",
     "not_running",
     "start_daemon",
@@ -63,21 +64,32 @@ def is_alive(paths: Paths) -> bool:
     return False
 
 
+def daemon_pid(paths: Paths) -> int | None:
+    """The process id of the daemon that lives, from the lock that it holds; else from its info.
+
+    Call it when `is_alive`: without a daemon both files tell of one that is gone.
+    """
+    try:
+        text = paths.lock.read_bytes().strip()
+    except OSError:
+        text = b""
+    pid = int(text) if text.isdigit() else (daemon_info(paths) or {}).get("pid")
+    return pid if isinstance(pid, int) and pid > 1 else None
+
+
 def start_daemon(paths: Paths) -> int:
-    """See to it that a daemon answers; its process id.
+    """See to it that a daemon answers, one without a service; its process id.
 
     Being asked for a daemon, this starts one at an explicitly named socket too.
 
     Raises: DaemonUnreachable when it does not come up.
     """
-    import attrs
-
     from runtimed.client.connect import ensure_daemon
 
-    ensure_daemon(attrs.evolve(paths, explicit=False))
+    paths = ensure_daemon(paths, use_service=False, start_named=True)
     # The info file is written once the socket listens, so it may come a moment later.
     deadline = time.monotonic() + _INFO_LIMIT
-    while (info := daemon_info(paths)) is None or not DaemonClient().ping():
+    while (info := daemon_info(paths)) is None or not DaemonClient(paths.socket).ping():
         if time.monotonic() > deadline:
             raise Fail(f"The daemon was started, but {paths.info} is missing")
         time.sleep(0.01)
@@ -91,27 +103,37 @@ def stop_daemon(paths: Paths) -> int | None:
 
     Raises: Fail when it is still there after STOP_LIMIT.
     """
-    info = daemon_info(paths)
-    pid = info.get("pid") if info else None
-    if not isinstance(pid, int) or pid <= 0:
-        pid = None
-    try:
-        DaemonClient().shutdown()
-    except RuntimedError:
+    pid = daemon_pid(paths)
+    if not _is_asked_to_end(paths):
         if not is_alive(paths):
             return None
         if pid is None:
-            raise Fail(f"The daemon does not answer, and {paths.info} does not name it") from None
+            raise Fail(f"The daemon does not answer, and {paths.lock} does not name it")
         os.kill(pid, signal.SIGTERM)
     if not wait_gone(paths, pid, STOP_LIMIT):
-        raise Fail(f"The daemon (pid {pid}) has not ended within {STOP_LIMIT:.0f} seconds")
+        raise Fail(
+            f"The daemon (pid {pid}) does not end: it was asked to {STOP_LIMIT:.0f} seconds ago. "
+            f"'kill -9 {pid}' ends it in any case; its documents are kept"
+        )
     return pid or 0
+
+
+def _is_asked_to_end(paths: Paths) -> bool:
+    client = DaemonClient(paths.socket)
+    # A ping is given up sooner than other questions: one that hangs is not waited for.
+    if not client.ping():
+        return False
+    try:
+        client.shutdown()
+    except RuntimedError:
+        return False
+    return True
 
 
 def wait_gone(paths: Paths, pid: int | None, limit: float) -> bool:
     """Wait until a daemon's process has ended; False when the limit, in seconds, came first."""
     deadline = time.monotonic() + limit
-    if pid is not None and hasattr(os, "pidfd_open"):
+    if pid is not None and hasattr(os, "pidfd_open") and is_alive(paths):
         try:
             process = os.pidfd_open(pid)
         except ProcessLookupError:

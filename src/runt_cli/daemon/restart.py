@@ -11,16 +11,14 @@ __all__ = ["restart"]
 def restart() -> None:
     """Stop the daemon, if one runs, and start a new one.
 
-    Kernels end with the old daemon; documents are kept.
+    Kernels end with the old daemon; documents are kept. Where the service is installed it is the
+    service that runs afterwards, even if the daemon had been started by hand.
 
     \b
     Example:
       runt daemon restart
     """
-    from runt_cli.daemon.process import start_daemon, stop_daemon
+    from runt_cli.daemon import control
     from runtimed.paths import default_paths
 
-    paths = default_paths()
-    if stop_daemon(paths) is not None:
-        click.echo("Daemon stopped.")
-    click.echo(f"Daemon started (pid {start_daemon(paths)}).")
+    control.restart(default_paths())

@@ -21,5 +21,23 @@ def run(arguments: tuple[str, ...]) -> None:
     import os
     import sys
 
+    if "--help" not in arguments:
+        _mention_service()
     # This process becomes the daemon: signals and the process id are then the daemon's own.
     os.execv(sys.executable, [sys.executable, "-m", "runtimed", "run", *arguments])
+
+
+def _mention_service() -> None:
+    from runtimed.errors import RuntimedError
+    from runtimed.paths import own_paths
+    from runtimed.service.installation import installed_service
+
+    try:
+        service = installed_service(own_paths())
+    except RuntimedError:
+        return  # the daemon says what is wrong
+    if service is not None:
+        click.echo(
+            "The service is installed, too; while this daemon runs, the service's gives way.",
+            err=True,
+        )

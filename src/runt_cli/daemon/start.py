@@ -11,19 +11,15 @@ __all__ = ["start"]
 def start() -> None:
     """Start the daemon in the background, and wait until it answers.
 
-    Programs start it by themselves when they need it; this is for starting it early.
+    The installed service is started where there is one and a service manager runs, else a process
+    of its own. Programs start the daemon by themselves when they need it; this is for starting it
+    early.
 
     \b
     Example:
       runt daemon start && runt daemon status
     """
-    from runt_cli.daemon.process import daemon_info, start_daemon
-    from runtimed.client.daemon_client import DaemonClient
+    from runt_cli.daemon import control
     from runtimed.paths import default_paths
 
-    paths = default_paths()
-    if DaemonClient().ping():
-        info = daemon_info(paths) or {}
-        click.echo(f"Daemon already running (pid {info.get('pid', 'unknown')}).")
-        return
-    click.echo(f"Daemon started (pid {start_daemon(paths)}).")
+    control.start(default_paths())

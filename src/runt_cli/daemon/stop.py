@@ -11,14 +11,14 @@ __all__ = ["stop"]
 def stop() -> None:
     """Stop the daemon and all its kernels; returns when they are gone.
 
+    An installed service stays installed, and starts again at the next login or when a program needs
+    it. In development mode this is the workspace's daemon and no other.
+
     \b
     Example:
       runt daemon stop
     """
-    from runt_cli.daemon.process import not_running, stop_daemon
+    from runt_cli.daemon import control
     from runtimed.paths import default_paths
 
-    pid = stop_daemon(default_paths())
-    if pid is None:
-        raise not_running()
-    click.echo("Daemon stopped.")
+    control.stop(default_paths())

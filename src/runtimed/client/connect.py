@@ -1,5 +1,6 @@
 """Finding the daemon, and starting one where none answers.
 
+Where the daemon is installed as a service that is what is started, else a process of its own.
 Plain blocking code without Trio, since quick commands use it too; programs on Trio run it in a
 thread. Which daemon is meant is decided by the environment at the moment of the call.
 """
@@ -14,11 +15,15 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import orjson
 
-from runtimed.errors import DaemonUnreachable
+from runtimed.errors import DaemonUnreachable, NoServiceManager, ServiceFailed
 from runtimed.paths import Paths, default_paths
+
+if TYPE_CHECKING:
+    from runtimed.service.installation import Service
 
 __all__ = [
     "CONNECT_TIMEOUT",
@@ -27,6 +32,7 @@ __all__ = [
     "connect_nowait",
     "ensure_daemon",
     "is_nobody_there",
+    "start_service",
     "unreachable",
 ]
 
@@ -45,6 +51,9 @@ _SPAWN_PAUSE = 0.8
 
 #: Seconds between two looks for a daemon that is starting, or too busy to take a connection.
 LOOK_AGAIN = 0.01
+
+#: Seconds between two questions to a service manager about a service that is starting.
+_ASK_AGAIN = 0.5
 
 _starting = threading.Lock()
 
@@ -94,20 +103,27 @@ def unreachable(paths: Paths, error: OSError) -> DaemonUnreachable:
     return DaemonUnreachable(f"Failed to connect to daemon: {reason} ({place})")
 
 
-def ensure_daemon(paths: Paths | None = None) -> Paths:
-    """See to it that a daemon answers, starting one if need be. Blocks.
+def ensure_daemon(
+    paths: Paths | None = None, *, use_service: bool = True, start_named: bool = False
+) -> Paths:
+    """See to it that a daemon answers, starting one if need be; where it answers. Blocks.
 
-    A daemon whose socket was named explicitly is never started: whoever named it runs it.
+    A daemon whose socket was named explicitly is started with `start_named` alone: who names a
+    socket runs the daemon.
     Raises: DaemonUnreachable.
     """
     paths = paths or default_paths()
     with _starting:  # threads of one process start one daemon, not several
-        error = _try_connect(paths)
-        if error is None:
-            return paths
-        if paths.explicit or not is_nobody_there(error):
-            raise unreachable(paths, error)
-        _start_daemon(paths)
+        # What an info file says comes first, and what is started listens in the usual place.
+        for place in dict.fromkeys((paths, paths.own())):
+            error = _try_connect(place)
+            if error is None:
+                return place
+            if (paths.explicit and not start_named) or not is_nobody_there(error):
+                raise unreachable(place, error)
+        paths = paths.own()
+        if not (use_service and _start_installed_service(paths)):
+            _start_daemon(paths)
     return paths
 
 
@@ -124,6 +140,45 @@ def _try_connect(paths: Paths) -> OSError | None:
 def is_nobody_there(error: OSError) -> bool:
     """Whether a failed connection means that no daemon is running."""
     return error.errno in (errno.ENOENT, errno.ECONNREFUSED)
+
+
+def start_service(service: Service, paths: Paths) -> None:
+    """Start an installed service and wait until its daemon answers. Blocks.
+
+    Raises: NoServiceManager; ServiceFailed saying where a person finds out more.
+    """
+    service.start()
+    give_up = time.monotonic() + _START_TIMEOUT
+    ask = time.monotonic() + _ASK_AGAIN
+    while _try_connect(paths) is not None:
+        now = time.monotonic()
+        if now >= ask:
+            if not service.state().active:
+                raise ServiceFailed(f"the service ended at once, see '{service.remedy}'")
+            ask = time.monotonic() + _ASK_AGAIN
+        if now >= give_up:
+            raise ServiceFailed(f"the service does not answer, see '{service.remedy}'")
+        time.sleep(LOOK_AGAIN)
+
+
+def _start_installed_service(paths: Paths) -> bool:
+    """Start the daemon as a service; False where there is none, or it can't be used."""
+    from runtimed.service.installation import installed_service
+
+    service = installed_service(paths)
+    if service is None:
+        return False
+    try:
+        start_service(service, paths)
+    except (NoServiceManager, ServiceFailed) as error:
+        _say(f"the service can't be used, starting a daemon without it: {error}")
+        return False
+    _say(f"started the service (log {paths.log})")
+    return True
+
+
+def _say(text: str) -> None:
+    print(f"runtimed: {text}", file=sys.stderr, flush=True)
 
 
 def _start_daemon(paths: Paths) -> None:
@@ -147,11 +202,7 @@ def _start_daemon(paths: Paths) -> None:
             process, try_again = _spawn_watched(paths), None
         time.sleep(LOOK_AGAIN)
     if _is_the_daemon(process, paths):
-        print(
-            f"runtimed: started a daemon (pid {process.pid}, log {paths.log})",
-            file=sys.stderr,
-            flush=True,
-        )
+        _say(f"started a daemon (pid {process.pid}, log {paths.log})")
 
 
 def _spawn_watched(paths: Paths) -> subprocess.Popen[bytes]:

@@ -115,7 +115,7 @@ async def open_stream(paths: Paths) -> trio.SocketStream:
         except OSError as error:
             if paths.explicit or not is_nobody_there(error):
                 raise unreachable(paths, error) from error
-            await trio.to_thread.run_sync(ensure_daemon, paths, abandon_on_cancel=True)
+            paths = await trio.to_thread.run_sync(ensure_daemon, paths, abandon_on_cancel=True)
         else:
             return trio.SocketStream(trio.socket.from_stdlib_socket(connection))
 
