@@ -37,6 +37,7 @@ def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool
         "start": "runt_cli.jupyter.deprecated:start",
         "stop-kernel": "runt_cli.jupyter.deprecated:stop_kernel",
         "clean": "runt_cli.jupyter.deprecated:clean",
+        "dev": "runt_cli.dev:dev",
     },
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

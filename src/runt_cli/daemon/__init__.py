@@ -16,11 +16,14 @@ __all__ = ["daemon"]
         "start": "runt_cli.daemon.start:start",
         "stop": "runt_cli.daemon.stop:stop",
         "restart": "runt_cli.daemon.restart:restart",
+        "install": "runt_cli.daemon.install:install",
+        "uninstall": "runt_cli.daemon.uninstall:uninstall",
         "status": "runt_cli.daemon.status:status",
         "logs": "runt_cli.daemon.logs:logs",
         "flush": "runt_cli.daemon.flush:flush",
         "ping": "runt_cli.daemon.ping:ping",
         "shutdown": "runt_cli.daemon.shutdown:shutdown",
+        "list-worktrees": "runt_cli.daemon.list_worktrees:list_worktrees",
     },
 )
 def daemon() -> None:
