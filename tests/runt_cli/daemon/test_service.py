@@ -17,9 +17,9 @@ import pytest
 import stand_in_supervisor
 import stand_in_systemctl
 from daemon_home import MARKER, DaemonHome
-from processes import carrying
+from processes import wait_none_carrying
 from runtimed import DaemonClient
-from waiting import wait_until
+from waiting import LIMIT, wait_until
 
 pytestmark = pytest.mark.real
 
@@ -81,7 +81,7 @@ class ServiceHome:
     def close(self) -> None:
         stand_in_supervisor.stop(self.state)
         # Nothing of a service outlives it; a daemon by hand is ended by the test.
-        assert [process.pid for process in carrying(MARKER, str(self.home.home))] == []
+        assert wait_none_carrying(MARKER, str(self.home.home), LIMIT) == []
 
 
 def _make_program(path: Path, text: str) -> None:
