@@ -31,6 +31,7 @@ def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool
         "trust": "runt_cli.trust:trust",
         "status": "runt_cli.daemon.status:status",
         "logs": "runt_cli.daemon.logs:logs",
+        "doctor": "runt_cli.daemon.doctor:doctor",
         "env": "runt_cli.env:env",
         "daemon": "runt_cli.daemon:daemon",
         "jupyter": "runt_cli.jupyter:jupyter",

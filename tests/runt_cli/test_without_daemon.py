@@ -163,7 +163,8 @@ def test_runt_alone_prints_its_help_with_examples(nobody: DaemonHome) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "exec", "ps", "notebooks", "stop", "logs", "daemon start", "daemon restart"]
+    "command",
+    ["run", "exec", "ps", "notebooks", "stop", "logs", "doctor", "daemon start", "daemon restart"],
 )
 def test_every_command_has_help_with_an_example(nobody: DaemonHome, command: str) -> None:
     done = nobody.runt(*command.split(), "--help")

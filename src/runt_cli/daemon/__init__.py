@@ -20,6 +20,7 @@ __all__ = ["daemon"]
         "uninstall": "runt_cli.daemon.uninstall:uninstall",
         "status": "runt_cli.daemon.status:status",
         "logs": "runt_cli.daemon.logs:logs",
+        "doctor": "runt_cli.daemon.doctor:doctor",
         "flush": "runt_cli.daemon.flush:flush",
         "ping": "runt_cli.daemon.ping:ping",
         "shutdown": "runt_cli.daemon.shutdown:shutdown",

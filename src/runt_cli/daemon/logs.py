@@ -105,18 +105,15 @@ def _names_of(notebook: str) -> set[str]:
 
     A notebook that was saved after it was opened has both; only a daemon that has it open knows.
     """
-    from pathlib import Path
-
+    from runt_cli.which_notebook import find_room, notebook_id_of
     from runtimed.client.daemon_client import DaemonClient
     from runtimed.errors import RuntimedError
 
-    names = {notebook, str(Path(notebook).expanduser().resolve())}
+    names = {notebook, notebook_id_of(notebook)}
     try:
-        rooms = DaemonClient(timeout=_PATIENCE).list_rooms()
+        room = find_room(notebook, DaemonClient(timeout=_PATIENCE).list_rooms())
     except RuntimedError:
-        rooms = []
-    for room in rooms:
-        known = {str(room[key]) for key in ("notebook_id", "path") if room[key]}
-        if known & names:
-            names |= known
+        return names
+    if room is not None:
+        names |= {str(room[key]) for key in ("notebook_id", "path") if room[key]}
     return names

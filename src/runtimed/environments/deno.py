@@ -74,7 +74,7 @@ class DenoTool:
 
     async def find(self) -> Path | None:
         """The program if it is there already; nothing is downloaded."""
-        for path in self._candidates():
+        for path in self.candidates():
             if await self._usable(path):
                 return path
         return None
@@ -86,7 +86,8 @@ class DenoTool:
         name = hashlib.sha256(f"deno={_WANTED}{machine}".encode()).hexdigest()[:12]
         return self._tools / f"deno-{name}" / "bin" / "deno"
 
-    def _candidates(self) -> Iterator[Path]:
+    def candidates(self) -> Iterator[Path]:
+        """Where the program may be, the preferred place first."""
         places = self._environ.get("PATH", os.defpath)
         # An empty or relative entry would be a program of whatever folder we are in.
         safe = [place for place in places.split(os.pathsep) if Path(place).is_absolute()]

@@ -168,12 +168,13 @@ class Owner:
         self._stack.close()
 
 
-def living_owners(root: Path) -> Iterator[str]:
-    """Names of all owners that hold their lock; files of dead ones are removed on the way."""
+def living_owners(root: Path, *, tidy: bool = True) -> Iterator[str]:
+    """Names of all owners that hold their lock; files of dead ones are removed on the way, unless
+    nothing is to be tidied."""
     for path in _listed(root):
         if _OWNER.fullmatch(path.name):
             with try_lock(path) as was_free:
-                if was_free:
+                if was_free and tidy:
                     path.unlink(missing_ok=True)
-                else:
+                elif not was_free:
                     yield path.name[len(".owner-") : -len(".lock")]

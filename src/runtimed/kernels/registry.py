@@ -19,7 +19,7 @@ import orjson
 
 from runtimed.processes import stat_fields
 
-__all__ = ["KernelRecord", "KernelRegistry", "record_process"]
+__all__ = ["KernelRecord", "KernelRegistry", "record_process", "still_running"]
 
 log = logging.getLogger(__name__)
 
@@ -101,23 +101,33 @@ def _read(path: Path) -> dict[str, KernelRecord]:
         return {}
 
 
+def still_running(path: Path) -> dict[str, list[int]]:
+    """The kernels that a registry's file lists and of which something runs, with the processes."""
+    found = {kernel_id: _what_runs(record) for kernel_id, record in _read(path).items()}
+    return {kernel_id: pids for kernel_id, pids in found.items() if pids}
+
+
+def _what_runs(record: KernelRecord) -> list[int]:
+    """The recorded kernel if it runs, else what is left of its children."""
+    if record.pid <= 1 or record.boot != _boot_id():
+        return []
+    started = _start_time(record.pid)
+    if started is not None:  # or the id belongs to another process now
+        return [record.pid] if started == record.started else []
+    # The leader is gone. Its id stays reserved while its session has members: these are it.
+    return _session_members(record.pid)
+
+
 def _kill_session(record: KernelRecord) -> bool:
     """Kill a recorded kernel and its children; False if nothing of them runs any more."""
-    if record.pid <= 1 or record.boot != _boot_id():
-        return False
-    started = _start_time(record.pid)
-    if started is not None and started == record.started:
+    pids = _what_runs(record)
+    for pid in pids:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(record.pid, signal.SIGKILL)
-        return True
-    if started is not None:
-        return False  # the id belongs to another process now
-    # The leader is gone. Its id stays reserved while its session has members: these are it.
-    children = _session_members(record.pid)
-    for pid in children:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGKILL)
-    return bool(children)
+            if pid == record.pid:
+                os.killpg(pid, signal.SIGKILL)
+            else:
+                os.kill(pid, signal.SIGKILL)
+    return bool(pids)
 
 
 def _boot_id() -> str:

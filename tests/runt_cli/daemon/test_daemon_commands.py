@@ -1,4 +1,4 @@
-"""`runt daemon ...`, `ps` and `stop` with a real daemon."""
+"""`runt daemon ...` and `runt logs` with a real daemon."""
 
 from __future__ import annotations
 
@@ -127,7 +127,21 @@ def test_a_stale_info_file_is_not_taken_for_a_daemon(
     assert "PID:" not in text
     line = f"Daemon running:     no (one that ended without a word had pid {home.pid})\n"
     assert line in text
+    assert home.runt("doctor").returncode == 1
+    fixed = home.runt("doctor", "--fix")
+    assert fixed.returncode == 0, fixed.stdout
+    assert "✓ Removed stale daemon.json" in fixed.stdout
+    assert _json(home, "status")["daemon_info"] is None
     assert home.runt("daemon", "stop").stderr == "Daemon not running.\n"
+
+
+def test_a_running_daemon_is_healthy(daemon_home: DaemonHome) -> None:
+    done = daemon_home.runt("doctor", "--json")
+    report = json.loads(done.stdout)
+    assert [one for one in report["findings"] if one["status"] in ("warning", "error")] == []
+    assert (done.returncode, report["diagnosis"]) == (0, "Daemon is healthy and running.")
+    assert report["daemon_state"]["detail"] == f"PID {daemon_home.pid} running"
+    assert [report[key]["status"] for key in ("socket_file", "daemon_running")] == ["ok", "ok"]
 
 
 def test_the_log_is_shown_and_followed(daemon_home: DaemonHome) -> None:
@@ -163,39 +177,6 @@ def test_what_a_room_does_is_logged_under_its_name(
     assert records[0]["message"] == f'room opened room="{notebook}"'
     assert all(record["fields"]["room"] == str(notebook) for record in records)
     assert daemon_home.runt("logs", "--notebook", "elsewhere.ipynb").stdout == ""
-
-
-def test_ps_and_notebooks_and_stop(
-    daemon_home: DaemonHome, session_factory: Callable[..., Any]
-) -> None:
-    with_kernel = session_factory(notebook_id="listed-with")
-    with_kernel.start_kernel()
-    session_factory(notebook_id="listed-without")
-
-    kernels = {room["notebook_id"]: room for room in _json(daemon_home, "ps")}
-    assert "listed-without" not in kernels
-    room = kernels["listed-with"]
-    assert (room["has_kernel"], room["kernel_type"]) == (True, "python")
-    assert _alive(room["kernel_pid"])
-    rooms = {room["notebook_id"]: room for room in _json(daemon_home, "notebooks")}
-    assert rooms["listed-without"]["has_kernel"] is False
-    assert "kernel_type" not in rooms["listed-without"]
-
-    table = daemon_home.runt("ps").stdout
-    assert table.splitlines()[0].split() == ["NOTEBOOK", "KERNEL", "ENV", "STATUS", "PID", "PEERS"]
-    row = next(line for line in table.splitlines() if line.startswith("listed-with "))
-    assert row.split()[1:3] == ["python", "uv:prewarmed"]
-
-    stopped = daemon_home.runt("stop", "listed-with")
-    assert (stopped.returncode, stopped.stdout) == (0, "Shutdown notebook: listed-with\n")
-    assert "listed-with" not in {room["notebook_id"] for room in _json(daemon_home, "notebooks")}
-
-
-def test_stopping_an_unknown_notebook_fails(daemon_home: DaemonHome) -> None:
-    done = daemon_home.runt("stop", "nowhere.ipynb")
-    expected = f"Notebook not found: {daemon_home.home}/nowhere.ipynb. "
-    assert done.returncode == 1
-    assert done.stderr == expected + "Use 'runt notebooks' to see open notebooks.\n"
 
 
 def test_flush_says_what_it_did(fresh_daemon: Callable[..., DaemonHome]) -> None:

@@ -43,7 +43,7 @@ def test_every_command_ends_and_says_what_hangs(hung: DaemonHome) -> None:
         "interrupt x": f"Failed to interrupt notebook: {what}",
     }
     # Side by side, since each of them waits.
-    commands = [*expected, "daemon status", "daemon status --json"]
+    commands = [*expected, "daemon status", "daemon status --json", "doctor", "doctor --fix"]
     running = {
         command: subprocess.Popen(
             [sys.executable, "-m", "runt_cli", *command.split()],
@@ -63,3 +63,13 @@ def test_every_command_ends_and_says_what_hangs(hung: DaemonHome) -> None:
     assert f"Daemon running:     no: it does not answer (pid {hung.pid})\n" in text
     report = json.loads(done["daemon status --json"][0])
     assert (report["running"], report["pool_stats"]) == (False, None)
+    for command in ("doctor", "doctor --fix"):
+        text, errors = done[command]
+        assert (running[command].returncode, errors) == (1, "")
+        assert f"[error] The daemon takes connections and does not answer (pid {hung.pid})" in text
+        assert (
+            "why: Its process is stopped, as by SIGSTOP or Ctrl-Z\n      to do: kill -CONT" in text
+        )
+        assert "Actions taken" not in text
+    assert hung.socket.exists()
+    assert hung.paths.info.exists()

@@ -1,0 +1,1 @@
+"""What may be wrong with a daemon: found, and mended, from outside, whether it runs or not."""

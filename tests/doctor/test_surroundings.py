@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from in_process import Runt
+from runtimed.doctor.checkup import examine
+from runtimed.doctor.finding import Check, Finding
+from runtimed.doctor.service import program_of_service, service, service_file
+from runtimed.doctor.site import user_site
+from runtimed.doctor.surroundings import disk, home, tools
+
+
+@pytest.fixture
+def runt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runt:
+    return Runt(tmp_path, monkeypatch)
+
+
+def _wrong(check: Check) -> list[Finding]:
+    return [one for one in examine(user_site(), [check]) if one.is_wrong]
+
+
+def test_a_missing_home_is_told(runt: Runt, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _wrong(home) == []
+    monkeypatch.setenv("HOME", str(runt.home / "nowhere"))
+    assert [one.what for one in _wrong(home)] == ["The home folder does not exist"]
+    monkeypatch.delenv("HOME")
+    assert [one.what for one in _wrong(home)] == ["HOME is not set"]
+
+
+def test_a_place_that_cannot_be_written_is_told(
+    runt: Runt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (runt.home / "file").touch()
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(runt.home / "file" / "config"))
+    (finding,) = _wrong(home)
+    assert finding.what.endswith(f"can't be written: {runt.home}/file is no folder")
+
+
+@pytest.mark.real
+def test_a_read_only_disk_and_a_full_one_are_told(
+    runt: Runt, monkeypatch: pytest.MonkeyPatch, small_disk: Callable[..., Path]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(small_disk("size=8m")))
+    (full,) = _wrong(disk)
+    assert (full.status, full.what.endswith("is full: 8 MiB are free")) == ("error", True)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(small_disk("size=200m")))
+    (nearly,) = _wrong(disk)
+    assert (nearly.status, "is nearly full" in nearly.what) == ("warning", True)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(small_disk("ro,size=8m")))
+    assert {"read-only" in one.what for one in _wrong(home)} == {True}
+
+
+def test_a_missing_uv_is_told(runt: Runt, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _wrong(tools) == []
+    monkeypatch.setitem(__import__("sys").modules, "uv", None)
+    monkeypatch.setenv("PATH", str(runt.home))
+    (finding,) = _wrong(tools)
+    assert finding.what.startswith("uv is missing: ")
+
+
+def test_channels_that_are_none_are_told(runt: Runt, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNTIMED_CONDA_CHANNELS", "../elsewhere")
+    (finding,) = _wrong(tools)
+    assert finding.remedy == "Correct the variable"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ExecStart={program}",
+        'ExecStart="{program}" run',
+        "ExecStart=-{program} --log-level info",
+    ],
+)
+def test_a_service_that_starts_nothing_is_told(runt: Runt, line: str) -> None:
+    assert _wrong(service) == []
+    file = service_file({"HOME": str(runt.home), "XDG_CONFIG_HOME": str(runt.home / "config")})
+    file.parent.mkdir(parents=True)
+    program = runt.home / "runtimed"
+    file.write_text(f"[Service]\n{line.format(program=program)}\nRestart=on-failure\n")
+    assert program_of_service(file) == program
+    (finding,) = _wrong(service)
+    assert finding.what == f"The service starts {program}, which does not exist"
+    program.touch()
+    assert _wrong(service) == []
+    file.write_text("[Service]\n")
+    (finding,) = _wrong(service)
+    assert finding.what == "The service file names no program"
+
+
+def test_a_property_list_names_its_program(tmp_path: Path) -> None:
+    import plistlib
+
+    file = tmp_path / "x.plist"
+    file.write_bytes(plistlib.dumps({"ProgramArguments": ["/a b/runtimed", "run"]}))
+    assert program_of_service(file) == Path("/a b/runtimed")
+    file.write_bytes(b"no plist")
+    assert program_of_service(file) is None
