@@ -31,7 +31,7 @@ from runtimed.client.trust_calls import TrustCalls
 from runtimed.errors import RuntimedError
 from runtimed.protocol import handshake, requests, responses
 
-__all__ = ["AsyncSession", "open_without_autosave"]
+__all__ = ["AsyncSession", "create_notebook_file", "open_without_autosave"]
 
 
 class AsyncSession(Running, NotebookMetadata, PresenceCalls, CommCalls, InputAnswers, TrustCalls):
@@ -218,3 +218,17 @@ def open_without_autosave(
     session = AsyncSession(target, as_optional_text("peer_label", peer_label))
     session._hello = handshake.OpenNotebook(target, autosave=False)
     return session._opened()
+
+
+async def create_notebook_file(
+    path: str | os.PathLike[str], runtime: str | None = None, peer_label: str | None = None
+) -> str:
+    """Write a new notebook, for the user's default runtime if none is named; the path written.
+
+    Raises: RuntimedError with the reason.
+    """
+    target = absolute_path("path", path)
+    session = AsyncSession(target, as_optional_text("peer_label", peer_label))
+    session._hello = handshake.OpenNotebook(target, runtime=as_optional_text("runtime", runtime))
+    async with await session._opened():
+        return await session.save()

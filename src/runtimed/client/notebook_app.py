@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -11,7 +12,13 @@ from pathlib import Path
 from runtimed.errors import RuntimedError
 from runtimed.paths import workspace_path
 
-__all__ = ["AppNotLaunched", "show_notebook_app"]
+__all__ = [
+    "AppNotLaunched",
+    "is_app_installed",
+    "launch_notebook_app",
+    "show_notebook_app",
+    "start_detached",
+]
 
 _NAME = "nteract"
 
@@ -32,7 +39,16 @@ def show_notebook_app(notebook_path: str | os.PathLike[str] | None = None) -> No
     In development mode it is the workspace's own build.
     Raises: RuntimeError that says what was tried.
     """
-    arguments = [] if notebook_path is None else [str(Path(notebook_path).expanduser().absolute())]
+    launch_notebook_app(
+        [] if notebook_path is None else [str(Path(notebook_path).expanduser().absolute())]
+    )
+
+
+def launch_notebook_app(arguments: list[str]) -> None:
+    """Start the desktop app with these arguments, and return.
+
+    Raises: AppNotLaunched.
+    """
     workspace = workspace_path()
     if workspace is not None:
         _launch_build(workspace, arguments)
@@ -50,12 +66,23 @@ def show_notebook_app(notebook_path: str | os.PathLike[str] | None = None) -> No
     ) from error
 
 
+def is_app_installed() -> bool:
+    """Whether there is a desktop app to start: in development mode, the workspace's own build."""
+    workspace = workspace_path()
+    if workspace is not None:
+        return any((workspace / build).is_file() for build in _BUILDS)
+    if sys.platform == "darwin":
+        folders = (Path("/Applications"), Path(os.path.expanduser("~/Applications")))  # noqa: PTH111
+        return any((folder / f"{name}.app").is_dir() for folder in folders for name in _CANDIDATES)
+    return any(shutil.which(name) for name in _CANDIDATES)
+
+
 def _launch_build(workspace: Path, arguments: list[str]) -> None:
     builds = [workspace / build for build in _BUILDS]
     for build in builds:
         if build.is_file():
             try:
-                _spawn([str(build), *arguments])
+                start_detached([str(build), *arguments])
             except OSError as error:
                 raise AppNotLaunched(
                     f"Failed to launch {_NAME}: last attempt ({build}) failed: {error}"
@@ -72,11 +99,14 @@ def _launch(candidate: str, arguments: list[str]) -> None:
         command = ["open", "-a", candidate, *(["--args", *arguments] if arguments else [])]
         subprocess.run(command, check=True, capture_output=True)
     else:
-        _spawn([candidate, *arguments])
+        start_detached([candidate, *arguments])
 
 
-def _spawn(command: list[str]) -> None:
-    """Start a program that outlives us and writes nowhere."""
+def start_detached(command: list[str]) -> subprocess.Popen[bytes]:
+    """Start a program that outlives us and writes nowhere.
+
+    Raises: OSError.
+    """
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -86,3 +116,4 @@ def _spawn(command: list[str]) -> None:
     )
     # Reaps it should it end before we do; holds nothing up when we end first.
     threading.Thread(target=process.wait, name="notebook app watch", daemon=True).start()
+    return process

@@ -56,7 +56,7 @@ async def _enter(hello: Any, rooms: Rooms, greeting: Greeting) -> tuple[Room, Pe
     """Find or make the room; the reply, and whether a first peer starts a kernel."""
     if isinstance(hello, handshake.OpenNotebook):
         room, peer, count = await rooms.open_notebook(
-            Path(hello.path), autosave=hello.autosave is not False
+            Path(hello.path), autosave=hello.autosave is not False, runtime=hello.runtime
         )
         reply: Any = greeting.connected(room.notebook_id, count, room.needs_trust_approval())
         return room, peer, reply, True

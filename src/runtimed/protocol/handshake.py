@@ -72,12 +72,14 @@ class PoolStateSubscribe(Bare):
 class OpenNotebook(Wire):
     """Open or create a notebook file; the daemon derives the room's id from the path.
 
-    `autosave` false is an addition: this peer does not want the file written unasked.
+    Additions: `autosave` false, this peer does not want the file written unasked; `runtime`, what
+    the notebook is for if there is none at that path yet.
     """
 
     path: str
     autosave: bool | None = None
     follows_epochs: bool | None = None
+    runtime: str | None = None
 
 
 @attrs.frozen(eq=False, repr=False)

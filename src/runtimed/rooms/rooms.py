@@ -103,11 +103,14 @@ class Rooms:
             return room, peer
         return await self._join(notebook_id, None, working_dir)
 
-    async def open_notebook(self, path: Path, *, autosave: bool = True) -> tuple[Room, Peer, int]:
+    async def open_notebook(
+        self, path: Path, *, autosave: bool = True, runtime: str | None = None
+    ) -> tuple[Room, Peer, int]:
         """Join the room of a notebook file; also the number of cells at this moment.
 
-        A missing file is a new notebook for the user's default runtime: nothing is written before
-        somebody edits it. Unless anybody who comes wants `autosave`, nothing is written unasked.
+        A missing file is a new notebook, for the user's default runtime if none is named: nothing
+        is written before somebody edits it. Unless anybody who comes wants `autosave`, nothing is
+        written unasked.
         Raises: NotebookUnreadable.
         """
         exists = await self._exists(path)
@@ -124,7 +127,7 @@ class Rooms:
         if autosave:
             room.file.want_autosave()
         if not len(room.document) and not room.loading and not exists:
-            room.fill()
+            room.fill(runtime)
         return room, peer, 0 if room.loading else len(room.document)
 
     async def create_notebook(
