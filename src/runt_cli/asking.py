@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from runtimed.client.daemon_client import DaemonClient
 
-__all__ = ["ANSWER_LIMIT", "IS_IT_RUNNING", "STOP_LIMIT", "daemon_client"]
+__all__ = ["ANSWER_LIMIT", "IS_IT_RUNNING", "WORK_LIMIT", "daemon_client"]
 
 #: Seconds for an answer that takes no work.
 ANSWER_LIMIT = 5.0
 
-#: Seconds for a notebook to end: its kernel is asked, terminated and killed, its document written.
-#: Only a daemon that has just answered is given so long.
-STOP_LIMIT = 15.0
+#: Seconds for an answer that takes some, such as the end of a notebook: its kernel is asked,
+#: terminated and killed, its document written. Only a daemon that has just answered is given so
+#: long.
+WORK_LIMIT = 15.0
 
 IS_IT_RUNNING = "Is the daemon running? Try 'runt daemon status'"
 

@@ -9,13 +9,14 @@ __all__ = ["ps"]
 
 @click.command
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("-q", "--quiet", is_flag=True, help="Print ids only, and none of warm kernels.")
+@click.option("-q", "--quiet", is_flag=True, help="Print ids only, those that `runt stop` takes.")
 def ps(as_json: bool, quiet: bool) -> None:
     """List the running kernels: those of open notebooks, and those with a Jupyter connection file.
 
-    A warm kernel waits for a notebook. CPU is the share of a processor since the kernel began, as
-    in `ps aux`, and MEMORY is what is resident; both count all that the kernel has started. A
-    narrow terminal gets fewer columns, a pipe gets all.
+    A warm kernel waits for a notebook; one whose SOURCE is jupyter was not started by the daemon.
+    CPU is the share of a processor since the kernel began, as in `ps aux`, and MEMORY is what is
+    resident; both count all that the kernel has started. A narrow terminal gets fewer columns, a
+    pipe gets all.
 
     Notebooks that are open without a kernel are in `runt notebooks`.
 

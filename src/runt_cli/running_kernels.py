@@ -12,6 +12,7 @@ from runt_cli.open_notebooks import shown_status
 from runt_cli.table import Column
 from runt_cli.terminal import show_json, show_table, tilde
 from runtimed.errors import RuntimedError
+from runtimed.jupyter.discovery import find_jupyter_kernels
 from runtimed.processes import Usage, usage
 
 __all__ = ["show_kernels"]
@@ -29,8 +30,11 @@ _COLUMNS = (
     Column("SOURCE", rank=9),
 )
 
-#: Where a kernel was started.
-_DAEMON = "runtimed"
+#: Who started a kernel.
+_DAEMON, _JUPYTER = "runtimed", "jupyter"
+
+#: Seconds for Jupyter's kernels to say how they are, which only those use up that don't.
+_JUPYTER_LIMIT = 1.0
 
 
 def show_kernels(*, as_json: bool, quiet: bool) -> None:
@@ -44,20 +48,39 @@ def show_kernels(*, as_json: bool, quiet: bool) -> None:
         kernels += _of_daemon()
     except RuntimedError as error:
         failure = fail("Failed to list notebooks", error, IS_IT_RUNNING)
+    kernels += _of_jupyter()
     if kernels or failure is None:
-        _show(kernels, as_json=as_json, quiet=quiet)
+        _show(kernels if quiet else _with_figures(kernels), as_json=as_json, quiet=quiet)
     if failure is not None:
         raise failure
 
 
 def _of_daemon() -> list[dict[str, Any]]:
-    kernels = daemon_client().list_kernels()
-    used = usage({kernel["kernel_pid"] for kernel in kernels if kernel.get("kernel_pid")})
-    kernels.sort(key=lambda kernel: (kernel["kernel_status"] == "warm", _name(kernel)))
-    return [
-        {**kernel, "source": _DAEMON, **_figures(used.get(kernel.get("kernel_pid") or 0))}
-        for kernel in kernels
+    kernels = [{**kernel, "source": _DAEMON} for kernel in daemon_client().list_kernels()]
+    return sorted(kernels, key=lambda kernel: (kernel["kernel_status"] == "warm", _name(kernel)))
+
+
+def _of_jupyter() -> list[dict[str, Any]]:
+    """The kernels that a connection file of Jupyter's runtime folder tells of."""
+    kernels = [
+        {
+            "kernel_id": kernel.kernel_id,
+            "kernel_name": kernel.kernel_name,
+            "kernel_type": kernel.language,
+            "env_source": None,
+            "kernel_status": kernel.state,
+            "kernel_pid": kernel.pid,
+            "connection_file": str(kernel.path),
+            "source": _JUPYTER,
+        }
+        for kernel in find_jupyter_kernels(limit=_JUPYTER_LIMIT).running
     ]
+    return sorted(kernels, key=_name)
+
+
+def _with_figures(kernels: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    used = usage({kernel["kernel_pid"] for kernel in kernels if kernel.get("kernel_pid")})
+    return [{**kernel, **_figures(used.get(kernel.get("kernel_pid") or 0))} for kernel in kernels]
 
 
 def _figures(used: Usage | None) -> dict[str, Any]:
@@ -80,7 +103,7 @@ def _name(kernel: dict[str, Any]) -> str:
 def _show(kernels: list[dict[str, Any]], *, as_json: bool, quiet: bool) -> None:
     if quiet:
         for kernel in kernels:
-            if kernel["kernel_status"] != "warm":
+            if kernel.get("notebook_id"):
                 click.echo(kernel["kernel_id"] or kernel["notebook_id"])
     elif as_json:
         show_json(
@@ -100,7 +123,7 @@ def _row(kernel: dict[str, Any]) -> tuple[str | None, ...]:
     return (
         kernel["kernel_id"],
         tilde(str(notebook)) if notebook else None,
-        kernel["kernel_type"],
+        kernel["kernel_type"] or kernel.get("kernel_name"),
         kernel["env_source"],
         shown_status(kernel),
         str(pid) if pid else None,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from runt_cli.asking import IS_IT_RUNNING, STOP_LIMIT, daemon_client
+from runt_cli.asking import IS_IT_RUNNING, WORK_LIMIT, daemon_client
 from runt_cli.failure import Fail, fail
 from runt_cli.open_notebooks import open_notebooks
-from runt_cli.which_notebook import not_found, which_room
+from runt_cli.which_notebook import Room, find_room, not_found
 from runtimed.errors import DaemonSilent, DaemonUnreachable, RuntimedError
 
 __all__ = ["interrupt_notebook", "stop_notebooks"]
@@ -31,7 +31,7 @@ def stop_notebooks(texts: Sequence[str]) -> list[dict[str, Any]]:
     for text in texts or [str(room["notebook_id"]) for room in rooms]:
         result: dict[str, Any] = {"notebook": text, "notebook_id": None, "stopped": False}
         try:
-            notebook_id = result["notebook_id"] = str(which_room(text, rooms)["notebook_id"])
+            notebook_id = result["notebook_id"] = _notebook_id(text, rooms, "stop")
             # Named twice, perhaps in two ways: it is stopped once.
             if notebook_id not in done and not _stop(notebook_id):
                 raise not_found(text)
@@ -43,9 +43,23 @@ def stop_notebooks(texts: Sequence[str]) -> list[dict[str, Any]]:
     return results
 
 
+def _notebook_id(text: str, rooms: Sequence[Room], verb: str) -> str:
+    """The id of the open notebook that is meant. Who means a kernel of Jupyter is told the command
+    for those."""
+    room = find_room(text, rooms)
+    if room is not None:
+        return str(room["notebook_id"])
+    from runtimed.jupyter.connection_files import connection_files, kernel_id_of
+    from runtimed.jupyter.folders import runtime_folder
+
+    if text in map(kernel_id_of, connection_files(runtime_folder())[0]):
+        raise Fail(f"{text} is a kernel of Jupyter: use 'runt jupyter {verb} {text}'")
+    raise not_found(text)
+
+
 def _stop(notebook_id: str) -> bool:
     try:
-        return daemon_client(STOP_LIMIT).shutdown_notebook(notebook_id)
+        return daemon_client(WORK_LIMIT).shutdown_notebook(notebook_id)
     except (DaemonSilent, DaemonUnreachable) as error:
         raise fail(_STOPPING, error, IS_IT_RUNNING) from error
     except RuntimedError as error:
@@ -59,7 +73,7 @@ def interrupt_notebook(text: str) -> dict[str, Any]:
     waited behind it).
     Raises: Fail.
     """
-    notebook_id = str(which_room(text, open_notebooks(_INTERRUPTING))["notebook_id"])
+    notebook_id = _notebook_id(text, open_notebooks(_INTERRUPTING), "interrupt")
     try:
         result = daemon_client().interrupt_notebook(notebook_id)
     except RuntimedError as error:

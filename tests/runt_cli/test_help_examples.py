@@ -18,7 +18,7 @@ __all__ = ["pretend"]
 pytestmark = pytest.mark.real
 
 UNTITLED = "0b2f6d1e-6a53-4d2b-9a0e-5c2f0f3e9a77"
-COMMANDS = ("ps", "notebooks", "rooms", "stop", "interrupt")
+COMMANDS = ("ps", "notebooks", "rooms", "stop", "interrupt", "inspect", "open")
 
 
 def examples(command: str) -> list[str]:
@@ -27,7 +27,7 @@ def examples(command: str) -> list[str]:
     begin = next(i for i, line in enumerate(lines) if line.strip() in ("Example:", "Examples:"))
     found = []
     for line in lines[begin + 1 :]:
-        if not line.startswith("    runt "):
+        if not line.startswith("    "):
             break
         found.append(line.strip().partition("   ")[0])
     return found
@@ -56,13 +56,17 @@ def test_an_example_works_as_it_stands(pretend: Pretend, tmp_path: Path, example
             return rooms
         if isinstance(request, pool.InterruptNotebook):
             return pool.NotebookInterrupted(True, True, True, 0)
+        if isinstance(request, pool.InspectNotebook):
+            return pool.NotebookState(request.notebook_id, [], "live_room", None)
         return pool.NotebookShutdown(found=True)
 
     pretend(answer)
+    for name in ("analysis.ipynb", "new.ipynb"):
+        (tmp_path / name).write_text("{}")
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
-        ["bash", "-c", example],
-        env={**os.environ, "PATH": programs},
+        ["bash", "-c", example.replace("jupyter lab", "true")],
+        env={"RUNT_VIEWER": "true", **os.environ, "PATH": programs},
         capture_output=True,
         text=True,
         timeout=60,

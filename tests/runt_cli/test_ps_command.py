@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -139,3 +142,67 @@ def test_what_a_kernel_uses_is_read_from_the_system(pretend: Pretend) -> None:
     assert kernel["memory_bytes"] > 10_000_000
     assert kernel["cpu_secs"] > 0
     assert kernel["processes"] >= 1
+
+
+@pytest.fixture
+def jupyter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A runtime folder of Jupyter: a kernel of this process that listens and says nothing, and the
+    file of one that is long gone."""
+    folder = tmp_path / "runtime"
+    folder.mkdir()
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(folder))
+    monkeypatch.setattr("runt_cli.running_kernels._JUPYTER_LIMIT", 0.3)
+    with ExitStack() as open_sockets:
+        for name, listens in (("runt-kernel-bold-otter", True), ("kernel-gone", False)):
+            ports = {}
+            for channel in ("shell", "iopub", "stdin", "control", "hb"):
+                listener = socket.create_server(("127.0.0.1", 0))
+                ports[f"{channel}_port"] = listener.getsockname()[1]
+                if listens:
+                    open_sockets.enter_context(listener)
+                else:
+                    listener.close()
+            content = {"transport": "tcp", "ip": "127.0.0.1", "key": "k", "kernel_name": "python3"}
+            (folder / f"{name}.json").write_text(json.dumps(content | ports))
+        yield folder
+
+
+def test_kernels_with_a_connection_file_come_last(kernels: str, jupyter: Path) -> None:
+    *ours, theirs = run_command("ps").stdout.splitlines()
+    assert [line.split()[-1] for line in ours] == ["SOURCE", *["runtimed"] * 3]
+    fields = theirs.split()
+    assert fields[:4] == ["bold-otter", "-", "python3", "-"]
+    assert fields[4:6] == ["unresponsive", str(os.getpid())]
+    assert fields[-1] == "jupyter"
+    (kernel,) = [
+        each
+        for each in json.loads(run_command("ps", "--json").stdout)
+        if each["source"] == "jupyter"
+    ]
+    assert kernel == {
+        "kernel_id": "bold-otter",
+        "kernel_name": "python3",
+        "kernel_status": "unresponsive",
+        "kernel_pid": os.getpid(),
+        "connection_file": str(jupyter / "runt-kernel-bold-otter.json"),
+        "source": "jupyter",
+    }
+
+
+def test_they_can_not_be_stopped_as_notebooks_and_are_not_offered(
+    kernels: str, jupyter: Path
+) -> None:
+    assert "bold-otter" not in run_command("ps", "-q").stdout
+    done = run_command("stop", "bold-otter")
+    assert (done.exit_code, done.stdout) == (1, "")
+    line = "bold-otter is a kernel of Jupyter: use 'runt jupyter stop bold-otter'\n"
+    assert done.stderr == line
+
+
+def test_they_are_listed_without_a_daemon_which_is_an_error_all_the_same(
+    pretend: Pretend, jupyter: Path, tmp_path: Path
+) -> None:
+    done = run_command("ps")
+    assert done.exit_code == 3
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["ID", "bold-otter"]
+    assert done.stderr.startswith("Failed to list notebooks: Failed to connect to daemon: ")

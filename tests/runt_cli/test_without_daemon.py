@@ -26,6 +26,8 @@ def nobody(fresh_daemon: Callable[..., DaemonHome]) -> DaemonHome:
         ("ps", "Failed to list notebooks: {reason}. Is the daemon running? {hint}"),
         ("notebooks", "Failed to list notebooks: {reason}. Is the daemon running? {hint}"),
         ("stop x.ipynb", "Failed to shutdown notebook: {reason}. Is the daemon running? {hint}"),
+        ("interrupt x", "Failed to interrupt notebook: {reason}. Is the daemon running? {hint}"),
+        ("inspect x", "Failed to inspect notebook: {reason}. Is the daemon running? {hint}"),
         ("daemon ping", "Daemon not running: {reason}"),
         ("daemon flush", "Failed to flush pool: {reason}"),
         ("daemon shutdown", "Failed to shutdown daemon: no daemon answers at {socket}"),

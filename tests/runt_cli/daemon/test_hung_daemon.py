@@ -40,6 +40,7 @@ def test_every_command_ends_and_says_what_hangs(hung: DaemonHome) -> None:
         "ps": f"Failed to list notebooks: {what}",
         "notebooks": f"Failed to list notebooks: {what}",
         "stop --all": f"Failed to shutdown notebook: {what}",
+        "inspect x": f"Failed to inspect notebook: {what}",
         "interrupt x": f"Failed to interrupt notebook: {what}",
     }
     # Side by side, since each of them waits.
