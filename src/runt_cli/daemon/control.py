@@ -13,6 +13,7 @@ from runt_cli.daemon.process import (
     not_running,
     start_daemon,
     stop_daemon,
+    wait_ready,
 )
 from runt_cli.failure import Fail
 from runtimed.client.connect import connect_nowait, start_service
@@ -22,7 +23,7 @@ from runtimed.paths import Paths
 from runtimed.service.installation import Service, installed_service, service_of
 from runtimed.service.supervisor import ServiceState
 
-__all__ = ["restart", "running_by_hand", "start", "stop", "the_service"]
+__all__ = ["restart", "running_by_hand", "start", "start_and_wait", "stop", "the_service"]
 
 
 def the_service(paths: Paths, action: str) -> Service:
@@ -119,10 +120,19 @@ def _state(service: Service) -> ServiceState | None:
         return None
 
 
+def start_and_wait(service: Service, paths: Paths) -> None:
+    """Start the service; returns when its daemon answers.
+
+    Raises: NoServiceManager, ServiceFailed, Fail.
+    """
+    start_service(service, paths.own())
+    wait_ready(paths.own())
+
+
 def _start_or_detach(service: Service, paths: Paths) -> bool:
     """Start the service, or a process where that can't be done; whether it is the service."""
     try:
-        start_service(service, paths.own())
+        start_and_wait(service, paths)
     except (NoServiceManager, ServiceFailed) as error:
         _note(f"The service can't be used, so the daemon runs detached: {error}.")
         _start_detached(paths)

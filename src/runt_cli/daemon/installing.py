@@ -10,7 +10,6 @@ import click
 from runt_cli.daemon import control
 from runt_cli.daemon.process import daemon_info, daemon_pid
 from runt_cli.failure import Fail
-from runtimed.client.connect import start_service
 from runtimed.errors import NoServiceManager
 from runtimed.paths import Paths
 from runtimed.service.installation import Service
@@ -54,11 +53,11 @@ def install_service(paths: Paths, binary: Path | None, *, now: bool) -> None:
         now = False
     if state.active and (changed or version is None or version != _running_version(paths)):
         service.stop()
-        start_service(service, paths)
+        control.start_and_wait(service, paths)
         click.echo("Service upgraded and restarted.")
     elif now and not state.active:
         click.echo("Starting daemon...")
-        start_service(service, paths)
+        control.start_and_wait(service, paths)
         click.echo("Service installed and running!")
         _say_more(service)
     elif state.active:

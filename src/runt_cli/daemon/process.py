@@ -27,13 +27,14 @@ __all__ = [
     "start_daemon",
     "stop_daemon",
     "wait_gone",
+    "wait_ready",
 ]
 
 #: How long a daemon may take to stop its kernels and end, in seconds. Its own limit is 5.
 STOP_LIMIT = 20.0
 
-#: How long the info file may take to appear behind the socket, in seconds.
-_INFO_LIMIT = 5.0
+#: How long a daemon may take from listening to answering, in seconds.
+_READY_LIMIT = 20.0
 
 
 def daemon_info(paths: Paths) -> dict[str, Any] | None:
@@ -87,11 +88,19 @@ def start_daemon(paths: Paths) -> int:
     from runtimed.client.connect import ensure_daemon
 
     paths = ensure_daemon(paths, use_service=False, start_named=True)
-    # The info file is written once the socket listens, so it may come a moment later.
-    deadline = time.monotonic() + _INFO_LIMIT
+    return wait_ready(paths)
+
+
+def wait_ready(paths: Paths) -> int:
+    """Wait until a daemon that takes connections also answers; its process id.
+
+    Raises: Fail.
+    """
+    # The socket listens first; answering, and the info file, come a moment later.
+    deadline = time.monotonic() + _READY_LIMIT
     while (info := daemon_info(paths)) is None or not DaemonClient(paths.socket).ping():
         if time.monotonic() > deadline:
-            raise Fail(f"The daemon was started, but {paths.info} is missing")
+            raise Fail(f"The daemon was started and does not answer, see {paths.log}")
         time.sleep(0.01)
     return int(info["pid"])
 

@@ -87,8 +87,9 @@ class Service:
                 replace_file(self.file, content)
                 self.file.chmod(0o644)
         except OSError as error:
+            place = error.filename or self.file
             raise ServiceFailed(
-                f"The service file {self.file} can't be written: {error.strerror or error}"
+                f"The service can't be installed: {error.strerror or error} ({place})"
             ) from error
         self.supervisor.register()
         return changed

@@ -110,6 +110,10 @@ def test_a_service_from_install_to_uninstall(home: ServiceHome) -> None:
     assert psutil.Process(home.daemon_pid).environ()["HOME"] == str(home.folder)
     running = f"Daemon already running (pid {home.daemon_pid}).\n"
     assert home.runt("daemon", "start") == (0, running, "")
+    code, _, err = home.runt("daemon", "run")
+    assert code == 75
+    assert err.startswith("The service is installed, too; ")
+    assert f"Running daemon: pid={home.daemon_pid}, " in err
     report = json.loads(home.runt("daemon", "status", "--json")[1])
     assert (report["installed"], report["running"]) == (True, True)
 
@@ -238,6 +242,22 @@ def test_a_program_that_can_not_be_the_daemon_is_refused(home: ServiceHome) -> N
         f"Error: The daemon {home.program} can't be run: No such file or directory\n",
     )
     assert not home.unit.exists()
+
+
+def test_a_home_that_can_not_be_written_is_named(
+    home: ServiceHome, small_disk: Callable[..., Path]
+) -> None:
+    disk = small_disk("ro")
+    home.home.env |= {"HOME": str(disk), "XDG_CACHE_HOME": str(disk / "c")}
+    base = disk / "c/runt"
+    heading = f"Installing runtimed service...\nSource binary: {home.program}\n"
+    why = f"Error: The service can't be installed: Read-only file system ({base.parent})\n"
+    assert home.install() == (1, heading, why)
+    code, out, err = home.runt("daemon", "start")
+    assert (code, out) == (3, "")
+    assert f"none can be started: Read-only file system ({base.parent})" in err
+    assert err.count("\n") == 1
+    assert home.runt("daemon", "uninstall") == (0, "Service not installed.\n", "")
 
 
 def test_the_default_program_is_that_of_this_environment(home: ServiceHome) -> None:

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from runtimed.daemon import singleton
+from runtimed.daemon.singleton import hold_lock, read_info, record_workspace
+from runtimed.errors import AnotherDaemonRunning, StateDirectoryUnusable
+
+
+@pytest.fixture
+def lock(tmp_path: Path) -> Path:
+    return tmp_path / "daemon.lock"
+
+
+def test_the_lock_says_who_holds_it(lock: Path) -> None:
+    lock.write_text("123456789 of an earlier daemon\n")
+    with hold_lock(lock, lock.with_name("daemon.json")):
+        assert lock.read_text() == f"{os.getpid()}\n"
+        with (
+            pytest.raises(AnotherDaemonRunning, match=r"\nRunning daemon: pid=0, endpoint=unknown"),
+            hold_lock(lock, lock.with_name("daemon.json")),
+        ):
+            pass
+    with hold_lock(lock, lock.with_name("daemon.json")):
+        pass
+
+
+def test_who_only_looks_is_not_taken_for_a_daemon(
+    lock: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with lock.open("w") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        # Whoever looks lets go at some time; here it is while the daemon waits.
+        monkeypatch.setattr(time, "sleep", lambda seconds: fcntl.flock(looking, fcntl.LOCK_UN))
+        with hold_lock(lock, lock.with_name("daemon.json")):
+            assert lock.read_text() == f"{os.getpid()}\n"
+
+
+def test_a_folder_that_is_removed_meanwhile_is_not_used(
+    lock: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acquire = singleton._acquire
+
+    def acquire_late(descriptor: int) -> bool:
+        shutil.rmtree(lock.parent)
+        return acquire(descriptor)
+
+    monkeypatch.setattr(singleton, "_acquire", acquire_late)
+    with (
+        pytest.raises(StateDirectoryUnusable, match="was removed meanwhile"),
+        hold_lock(lock, lock.with_name("daemon.json")),
+    ):
+        pass
+
+
+def test_a_link_is_no_lock(lock: Path, tmp_path: Path) -> None:
+    lock.symlink_to(tmp_path / "precious")
+    with (
+        pytest.raises(StateDirectoryUnusable, match="can't be made"),
+        hold_lock(lock, lock.with_name("daemon.json")),
+    ):
+        pass
+    assert not (tmp_path / "precious").exists()
+
+
+def test_a_workspace_that_can_not_be_noted_is_no_obstacle(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    info = singleton.DaemonInfo("/s", 1, "1", "now", worktree_path="/w")
+    record_workspace(tmp_path / "workspace.json", info)
+    assert b'"worktree_path": "/w"' in (tmp_path / "workspace.json").read_bytes()
+    record_workspace(tmp_path / "missing" / "workspace.json", info)
+    assert "the workspace is not recorded" in caplog.text
+    assert read_info(tmp_path / "workspace.json") is None
