@@ -13,6 +13,8 @@ import signal
 import time
 from typing import Any
 
+import click
+
 from runt_cli.failure import DAEMON_NOT_RUNNING, Fail
 from runtimed.client.daemon_client import DaemonClient
 from runtimed.errors import RuntimedError
@@ -30,7 +32,8 @@ __all__ = [
     "wait_ready",
 ]
 
-#: How long a daemon may take to stop its kernels and end, in seconds. Its own limit is 5.
+#: How long a daemon may take to stop its kernels and end, in seconds. Its own limit is 5; a service
+#: manager allows as much.
 STOP_LIMIT = 20.0
 
 #: How long a daemon may take from listening to answering, in seconds.
@@ -108,9 +111,10 @@ def wait_ready(paths: Paths) -> int:
 def stop_daemon(paths: Paths) -> int | None:
     """Ask the daemon to end and wait until its process has gone; its id, None when none ran.
 
-    A daemon that lives but does not answer gets SIGTERM.
+    A daemon that lives but does not answer gets SIGTERM; one that is still there after STOP_LIMIT
+    is killed, as service managers do it, and a note says so. Its kernels notice, and end.
 
-    Raises: Fail when it is still there after STOP_LIMIT.
+    Raises: Fail when it is still there then.
     """
     pid = daemon_pid(paths)
     if not _is_asked_to_end(paths):
@@ -119,12 +123,18 @@ def stop_daemon(paths: Paths) -> int | None:
         if pid is None:
             raise Fail(f"The daemon does not answer, and {paths.lock} does not name it")
         os.kill(pid, signal.SIGTERM)
-    if not wait_gone(paths, pid, STOP_LIMIT):
-        raise Fail(
-            f"The daemon (pid {pid}) does not end: it was asked to {STOP_LIMIT:.0f} seconds ago. "
-            f"'kill -9 {pid}' ends it in any case; its documents are kept"
+    if wait_gone(paths, pid, STOP_LIMIT):
+        return pid or 0
+    if pid is not None and pid == daemon_pid(paths) and is_alive(paths):
+        click.echo(
+            f"The daemon (pid {pid}) has not ended within {STOP_LIMIT:.0f} seconds: it is killed. "
+            "Its documents are kept.",
+            err=True,
         )
-    return pid or 0
+        os.kill(pid, signal.SIGKILL)
+        if wait_gone(paths, pid, STOP_LIMIT):
+            return pid
+    raise Fail(f"The daemon (pid {pid or 'unknown'}) does not end, not even when it is killed")
 
 
 def _is_asked_to_end(paths: Paths) -> bool:
