@@ -86,7 +86,6 @@ POOL = [
     {"type": "inspect_notebook", "notebook_id": ROOM},
     {"type": "inspect_notebook", "notebook_id": "nowhere"},
     {"type": "shutdown_notebook", "notebook_id": "nowhere"},
-    {"type": "interrupt_notebook", "notebook_id": ROOM},
     {"type": "interrupt_notebook", "notebook_id": "nowhere"},
 ]
 

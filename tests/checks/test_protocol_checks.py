@@ -155,6 +155,9 @@ async def test_check_04_seven_cells_arrive_in_order_with_their_outputs(
         [output] = first.outputs(cell_id)
         assert len(output) == 64
         assert set(output) <= set("0123456789abcdef")
+    room = daemon.rooms.find(str(path))
+    assert room is not None
+    await room.wait_loaded()  # which takes a little longer than the last cell
     second = await stock(daemon, channel="open_notebook", path=str(path))
     assert second.reply["notebook_id"] == first.reply["notebook_id"] == str(path)
     assert second.reply["cell_count"] == 7
