@@ -29,6 +29,8 @@ def _run() -> int:
     from runt_cli.failure import INTERRUPTED
     from runt_cli.root import runt
 
+    if "_RUNT_COMPLETE" in os.environ:
+        import runt_cli.completing  # noqa: F401  # what click finds is registered there
     try:
         return _exit_code(runt.main(prog_name="runt", standalone_mode=False))
     except click.exceptions.Exit as end:

@@ -6,6 +6,7 @@ A listing such as `runt ps` must not pay for what `runt run` needs.
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,4 +32,8 @@ class LazyGroup(click.Group):
         module, _, attribute = place.partition(":")
         command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)
+        if "_RUNT_COMPLETE" in os.environ:
+            from runt_cli.completing import give_candidates
+
+            give_candidates(command)
         return command

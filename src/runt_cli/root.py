@@ -35,6 +35,7 @@ def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool
         "status": "runt_cli.daemon.status:status",
         "logs": "runt_cli.daemon.logs:logs",
         "doctor": "runt_cli.daemon.doctor:doctor",
+        "completion": "runt_cli.completion:completion",
         "env": "runt_cli.env:env",
         "daemon": "runt_cli.daemon:daemon",
         "jupyter": "runt_cli.jupyter:jupyter",

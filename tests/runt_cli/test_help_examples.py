@@ -21,9 +21,9 @@ UNTITLED = "0b2f6d1e-6a53-4d2b-9a0e-5c2f0f3e9a77"
 COMMANDS = ("ps", "notebooks", "rooms", "stop", "interrupt", "inspect", "open")
 
 
-def examples(command: str) -> list[str]:
+def examples(*command: str) -> list[str]:
     """The example lines of a command's help, without the remarks behind some of them."""
-    lines = run_command(command, "--help").stdout.splitlines()
+    lines = run_command(*command, "--help").stdout.splitlines()
     begin = next(i for i, line in enumerate(lines) if line.strip() in ("Example:", "Examples:"))
     found = []
     for line in lines[begin + 1 :]:

@@ -1,0 +1,54 @@
+"""Every example in the help of the commands that look at the daemon, run as it stands there."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pool_answers import run_command
+from test_help_examples import examples
+
+from daemon_home import DaemonHome
+
+pytestmark = pytest.mark.real
+
+#: The one that ends the daemon comes last.
+COMMANDS = (
+    "status",
+    "logs",
+    "doctor",
+    "completion",
+    "daemon ping",
+    "daemon flush",
+    "daemon shutdown",
+)
+
+
+def test_examples_work_as_they_stand(
+    bare_daemon: Callable[..., DaemonHome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = bare_daemon()
+    for name, value in home.env.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.chdir(home.home)
+    for command in COMMANDS:
+        found = examples(*command.split())
+        assert any(f"runt {command}" in example for example in found)
+        for example in found:
+            if example == "runt logs -f":  # has a test of its own: it never ends
+                continue
+            if "&&" in example or "||" in example:
+                shell = subprocess.run(["bash", "-c", example], capture_output=True, text=True)
+                code, errors = shell.returncode, shell.stderr
+            else:
+                done = run_command(*shlex.split(example)[1:])
+                code, errors = done.exit_code, done.stderr
+            assert (example, code, errors) == (example, 0, "")
+    assert home.process is not None
+    assert home.process.wait(30) == 0
