@@ -13,8 +13,9 @@ __all__ = ["notebooks"]
 def notebooks(as_json: bool, quiet: bool) -> None:
     """List the open notebooks.
 
-    A notebook stays open for a while after the last program has left it. UNSAVED says that its file
-    lacks changes; the daemon has them. A narrow terminal gets fewer columns, a pipe gets all.
+    A notebook stays open for a while after the last program has left it. STATUS `busy +2` says that
+    two cells wait behind the one that runs, UNSAVED that the file lacks changes, which the daemon
+    has. A narrow terminal gets fewer columns, a pipe gets all.
 
     \b
     Examples:

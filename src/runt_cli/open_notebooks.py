@@ -64,9 +64,9 @@ def _row(room: dict[str, Any]) -> tuple[str | None, ...]:
 
 
 def shown_status(room: dict[str, Any]) -> str | None:
-    """What a notebook's kernel does, such as `busy, 2 waiting`."""
+    """What a kernel does, `busy +2` when two cells wait behind the one that runs."""
     status = room["kernel_status"]
     if room.get("loading"):
         return "loading"
     waiting = (room.get("queued") or 0) - (status == "busy")
-    return f"{status}, {waiting} waiting" if status and waiting > 0 else status
+    return f"{status} +{waiting}" if status and waiting > 0 else status

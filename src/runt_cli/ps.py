@@ -13,10 +13,10 @@ __all__ = ["ps"]
 def ps(as_json: bool, quiet: bool) -> None:
     """List the running kernels: those of open notebooks, and those with a Jupyter connection file.
 
-    A warm kernel waits for a notebook; one whose SOURCE is jupyter was not started by the daemon.
-    CPU is the share of a processor since the kernel began, as in `ps aux`, and MEMORY is what is
-    resident; both count all that the kernel has started. A narrow terminal gets fewer columns, a
-    pipe gets all.
+    STATUS `busy +2` says that two cells wait behind the one that runs. A warm kernel waits for a
+    notebook; one whose SOURCE is jupyter was not started by the daemon. CPU is the share of a
+    processor since the kernel began, as in `ps aux`, and MEMORY is what is resident; both count all
+    that the kernel has started. A narrow terminal gets fewer columns, a pipe gets all.
 
     Notebooks that are open without a kernel are in `runt notebooks`.
 

@@ -121,22 +121,23 @@ def _fitted(
 
 
 def shortened(text: str, width: int, *, path: bool = False) -> str:
-    """A text of at most so many columns, with an ellipsis for what is left out: the end, of a path
-    its first folders."""
+    """A text of at most so many columns, with an ellipsis for what is left out: its end, of a path
+    its first folders, and only then the end of the file's name."""
     if width_of(text) <= width:
         return text
-    if not path or "/" not in text:
-        kept = text[:width]
-        while kept and width_of(kept) > width - 1:
-            kept = kept[:-1]
-        return kept.rstrip() + _ELLIPSIS
-    text = text[-width:]
-    while text and width_of(text) > width - 1:
-        text = text[1:]
-    slash = text.find("/")
-    if 0 <= slash < len(text) // 2:
-        text = text[slash:]
-    return _ELLIPSIS + text
+    if path and "/" in text:
+        folders = text.split("/")
+        for number in range(1, len(folders)):
+            rest = "/".join([_ELLIPSIS, *folders[number:]])
+            if width_of(rest) <= width:
+                return rest
+        text = folders[-1]
+        if width_of(text) <= width:
+            return text
+    kept = text[:width]
+    while kept and width_of(kept) > width - 1:
+        kept = kept[:-1]
+    return kept.rstrip() + _ELLIPSIS
 
 
 def printable(text: str) -> str:

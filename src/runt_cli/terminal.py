@@ -80,7 +80,7 @@ def show_table(columns: Sequence[Column | str], rows: Sequence[Sequence[str | No
     width = shutil.get_terminal_size().columns
     (top, headers, rule), lines, (bottom,) = drawn(described, cells, width)
     if uses_colour(sys.stdout):
-        headers = "│".join(click.style(header, bold=True) for header in headers.split("│"))
+        headers = re.sub(r"[^│]+", lambda cell: click.style(cell[0], bold=True), headers)
     for line in (top, headers, rule, *lines, bottom):
         click.echo(line)
 

@@ -67,10 +67,9 @@ def test_the_open_notebooks_as_a_table(daemon: Daemon) -> None:
     done = run_command("notebooks")
     assert (done.exit_code, done.stderr) == (0, "")
     assert done.stdout == (
-        "NOTEBOOK                              KERNEL  ENV           STATUS           PEERS  "
-        "UNSAVED\n"
-        "~/my notebook.ipynb                   python  uv:prewarmed  busy, 2 waiting      2  yes\n"
-        "0b2f6d1e-6a53-4d2b-9a0e-5c2f0f3e9a77  -       -             -                    1  -\n"
+        "NOTEBOOK                              KERNEL  ENV           STATUS   PEERS  UNSAVED\n"
+        "~/my notebook.ipynb                   python  uv:prewarmed  busy +2      2  yes\n"
+        "0b2f6d1e-6a53-4d2b-9a0e-5c2f0f3e9a77  -       -             -            1  -\n"
     )
 
 

@@ -48,7 +48,7 @@ def test_forty_columns_keep_the_important_ones() -> None:
         "╭─────────────────────┬────────┬───────╮\n"
         "│ NOTEBOOK            │ STATUS │ PEERS │\n"
         "├─────────────────────┼────────┼───────┤\n"
-        "│ …Überblick Q1.ipynb │ idle   │     1 │\n"
+        "│ Überblick Q1.ipynb  │ idle   │     1 │\n"
         "│ 0b2f6d1e-6a53-4d2b… │ busy   │    12 │\n"
         "╰─────────────────────┴────────┴───────╯"
     )
@@ -89,7 +89,8 @@ def test_wide_and_combining_characters_are_counted_as_they_are_shown() -> None:
 
 def test_a_text_is_shortened_on_the_side_that_says_least() -> None:
     assert shortened("~/a/b/analysis.ipynb", 18, path=True) == "…/b/analysis.ipynb"
-    assert shortened("~/a/b/analysis.ipynb", 14, path=True) == "…nalysis.ipynb"
+    assert shortened("~/a/b/analysis.ipynb", 14, path=True) == "analysis.ipynb"
+    assert shortened("~/a/b/analysis.ipynb", 10, path=True) == "analysis.…"
     assert shortened("0b2f6d1e-6a53-4d2b", 9, path=True) == "0b2f6d1e…"
     assert shortened("uv:prewarmed", 8) == "uv:prew…"
     assert shortened("short", 5, path=True) == "short"
