@@ -259,11 +259,17 @@ class JupyterClient:
 async def open_client(connection: ConnectionInfo) -> AsyncIterator[JupyterClient]:
     """A client for the length of a block, connected to all channels."""
     client = JupyterClient(connection)
+    with_client = trio.CancelScope()
+
+    async def run(*, task_status: trio.TaskStatus[None]) -> None:
+        with with_client:
+            await client.run(task_status=task_status)
+
     async with trio.open_nursery() as nursery:
-        await nursery.start(client.run)
+        await nursery.start(run)
+        # Who leaves the block because of a cancel may still have to interrupt what he started.
+        with_client.shield = True
         try:
             yield client
         finally:
-            nursery.cancel_scope.cancel()
-    # That cancelling may have swallowed the caller's own.
-    await trio.lowlevel.checkpoint_if_cancelled()
+            with_client.cancel()

@@ -147,7 +147,7 @@ def test_exec_ends_at_an_interrupt_from_elsewhere_and_from_here(visitor: Home) -
                 sent = "Interrupt sent to kernel 0ab1\n"
                 assert visitor.runt("interrupt", "0ab1") == (0, sent, "")
             _, err = process.communicate(timeout=60)
-            assert process.returncode == (130 if end == "here" else 1)
+            assert process.returncode == (130 if end == "here" else 1), err
             assert ("KeyboardInterrupt" in err) == (end == "elsewhere")
     assert visitor.runt("exec", "0ab1", "print('fine')") == (0, "fine\n", "")
 
