@@ -8,7 +8,6 @@ import pytest
 from in_process import Runt
 from runtimed.doctor.checkup import examine
 from runtimed.doctor.finding import Check, Finding
-from runtimed.doctor.service import program_of_service, service, service_file
 from runtimed.doctor.site import user_site
 from runtimed.doctor.surroundings import disk, home, tools
 
@@ -65,37 +64,3 @@ def test_channels_that_are_none_are_told(runt: Runt, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("RUNTIMED_CONDA_CHANNELS", "../elsewhere")
     (finding,) = _wrong(tools)
     assert finding.remedy == "Correct the variable"
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "ExecStart={program}",
-        'ExecStart="{program}" run',
-        "ExecStart=-{program} --log-level info",
-    ],
-)
-def test_a_service_that_starts_nothing_is_told(runt: Runt, line: str) -> None:
-    assert _wrong(service) == []
-    file = service_file({"HOME": str(runt.home), "XDG_CONFIG_HOME": str(runt.home / "config")})
-    file.parent.mkdir(parents=True)
-    program = runt.home / "runtimed"
-    file.write_text(f"[Service]\n{line.format(program=program)}\nRestart=on-failure\n")
-    assert program_of_service(file) == program
-    (finding,) = _wrong(service)
-    assert finding.what == f"The service starts {program}, which does not exist"
-    program.touch()
-    assert _wrong(service) == []
-    file.write_text("[Service]\n")
-    (finding,) = _wrong(service)
-    assert finding.what == "The service file names no program"
-
-
-def test_a_property_list_names_its_program(tmp_path: Path) -> None:
-    import plistlib
-
-    file = tmp_path / "x.plist"
-    file.write_bytes(plistlib.dumps({"ProgramArguments": ["/a b/runtimed", "run"]}))
-    assert program_of_service(file) == Path("/a b/runtimed")
-    file.write_bytes(b"no plist")
-    assert program_of_service(file) is None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,8 @@ import attrs
 from runt_cli.daemon.process import daemon_info
 from runtimed.client.daemon_client import DaemonClient
 from runtimed.errors import DaemonSilent, RuntimedError
-from runtimed.paths import Paths, config_root, default_paths, worktree_hash
+from runtimed.paths import Paths, default_paths, worktree_hash
+from runtimed.service.installation import installed_service
 
 __all__ = ["Looked", "acting_variables", "look", "open_rooms"]
 
@@ -68,7 +68,7 @@ def look() -> Looked:
     report = {
         "channel": "stable",
         "socket_path": str(info["endpoint"]) if info and "endpoint" in info else str(paths.socket),
-        "installed": _service_file().exists(),
+        "installed": installed_service(paths) is not None,
         "running": stats is not None,
         "dev_mode": paths.workspace is not None,
         "daemon_info": info,
@@ -111,12 +111,6 @@ def _pool_stats() -> tuple[dict[str, Any] | None, RuntimedError | None]:
         return None, error
     counts = {key: stats.get(key, 0) for key in _COUNTS}
     return counts | {key: stats[key] for key in _OPTIONAL if stats.get(key) is not None}, None
-
-
-def _service_file() -> Path:
-    if sys.platform == "darwin":
-        return Path.home() / "Library/LaunchAgents/io.nteract.runtimed.plist"
-    return config_root() / "systemd/user/runtimed.service"
 
 
 def _notebooks_folder(paths: Paths) -> str | None:

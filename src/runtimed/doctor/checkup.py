@@ -21,7 +21,7 @@ from runtimed.errors import RuntimedError
 
 __all__ = ["CHECKS", "examine", "mend"]
 
-#: What ends a daemon's remains comes before what removes their files.
+#: What ends a daemon's remains comes before what removes their files, and a daemon is started last.
 CHECKS: Sequence[Check] = (
     daemon,
     version,
@@ -33,7 +33,6 @@ CHECKS: Sequence[Check] = (
     permissions,
     home,
     disk,
-    service,
     settings,
     trust_key,
     documents,
@@ -41,6 +40,7 @@ CHECKS: Sequence[Check] = (
     pool_environments,
     cached_environments,
     tools,
+    service,
 )
 
 

@@ -48,7 +48,7 @@ class Report:
     def checks(self) -> dict[str, dict[str, Any]]:
         """The specification's checks, by their keys: `path`, `status`, `detail`."""
         paths, state = self.site.paths, self.site.daemon
-        program, unit = installed_program(self.site), service_file(self.site.environ)
+        program, unit = installed_program(self.site), service_file(self.site)
         there = program is not None and program.is_file()
         checks = {
             "installed_binary": _check(program, "ok" if there else "missing"),
@@ -118,11 +118,11 @@ def health_report(site: Site, *, fix: bool = False) -> Report:
             findings += found
             continue
         mended = mend(site, found)
+        if site.daemon.silent is None:  # one that hangs has been waited for
+            site = attrs.evolve(site, daemon=look_at_daemon(site.paths))
         tried = {(one.path, one.what) for one in mended if one.is_wrong}
         findings += [one for one in mended if one.status != "ok"]
         findings += [one for one in examine(site, [check]) if (one.path, one.what) not in tried]
-    if any(one.status == "mended" for one in findings):
-        site = attrs.evolve(site, daemon=look_at_daemon(site.paths))
     return Report(site, findings)
 
 

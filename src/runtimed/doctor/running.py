@@ -30,7 +30,7 @@ def daemon(site: Site) -> Iterator[Finding]:
             remedy = f"kill -CONT {pid} lets it go on"
         else:
             why = "It hangs, or the machine is overloaded; 'runt logs' may say more"
-            remedy = f"kill -KILL {pid} ends it, 'runt daemon start' starts another" if pid else ""
+            remedy = "'runt daemon restart' puts another in its place, and kills it if need be"
         what = f"The daemon takes connections and does not answer ({who})"
         yield Finding(name="daemon", status="error", path=socket, what=what, why=why, remedy=remedy)
     elif state.alive:

@@ -30,12 +30,14 @@ class DaemonState:
     """Whether there is a daemon.
 
     alive: some process holds the daemon's lock, or listens and is silent. trouble: why it does not
-    answer. info: what the info file says, of this daemon or one that has ended.
+    answer. info: what the info file says, of this daemon or one that has ended. locked_by: the
+    process that the lock names, of one that is alive.
     """
 
     alive: bool
     trouble: RuntimedError | None
     info: DaemonInfo | None
+    locked_by: int | None = None
 
     @property
     def answers(self) -> bool:
@@ -48,9 +50,10 @@ class DaemonState:
     @property
     def pid(self) -> int | None:
         """The process of a daemon that is alive, as far as it is known."""
-        if self.silent is not None and self.silent.pid:
-            return self.silent.pid
-        return self.info.pid if self.alive and self.info else None
+        if not self.alive:
+            return None
+        told = self.silent.pid if self.silent is not None else None
+        return told or self.locked_by or (self.info.pid if self.info else None)
 
 
 @attrs.frozen(kw_only=True)
@@ -90,7 +93,9 @@ def look_at_daemon(paths: Paths) -> DaemonState:
     silent = isinstance(trouble, DaemonSilent)
     # The lock is only asked for when no daemon answers: one that starts just then would see it.
     alive = trouble is None or silent or _is_held(paths.lock)
-    return DaemonState(alive, trouble, read_info(paths.info))
+    return DaemonState(
+        alive, trouble, read_info(paths.info), _locked_by(paths.lock) if alive else None
+    )
 
 
 def _is_held(lock: Path) -> bool:
@@ -101,6 +106,14 @@ def _is_held(lock: Path) -> bool:
             return not free
     except OSError:  # not ours to open
         return False
+
+
+def _locked_by(lock: Path) -> int | None:
+    try:
+        text = lock.read_bytes().strip()
+    except OSError:
+        return None
+    return int(text) if text.isdigit() else None
 
 
 @contextmanager

@@ -119,11 +119,14 @@ def test_json_has_the_documented_keys(runt: Runt) -> None:
     }
 
 
-def test_a_service_without_a_daemon_is_told_as_such(runt: Runt) -> None:
+def test_a_service_without_a_daemon_is_told_as_such(
+    runt: Runt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(runt.home))  # nobody manages services here
     unit = runt.home / "config" / "systemd" / "user" / "runtimed.service"
     unit.parent.mkdir(parents=True)
     program = runt.home / "runtimed"
-    unit.write_text(f"[Service]\nExecStart={program}\n")
+    unit.write_text(f'[Service]\nExecStart="{program}"\n')
     report = json.loads(runt("doctor", "--json").stdout)
     assert report["installed_binary"] == {
         "path": str(program),
