@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
@@ -12,7 +13,6 @@ from runt_cli.open_notebooks import shown_status
 from runt_cli.table import Column
 from runt_cli.terminal import show_json, show_table, tilde
 from runtimed.errors import RuntimedError
-from runtimed.jupyter.discovery import find_jupyter_kernels
 from runtimed.processes import Usage, usage
 
 __all__ = ["show_kernels"]
@@ -37,15 +37,15 @@ _DAEMON, _JUPYTER = "runtimed", "jupyter"
 _JUPYTER_LIMIT = 1.0
 
 
-def show_kernels(*, as_json: bool, quiet: bool) -> None:
-    """Print the kernels that run.
+def show_kernels(*, as_json: bool, quiet: bool, every: bool) -> None:
+    """Print the kernels that run, with `every` also the open notebooks that have none.
 
     Raises: Fail when the daemon can't be asked, after what there is besides.
     """
     failure: Fail | None = None
     kernels: list[dict[str, Any]] = []
     try:
-        kernels += _of_daemon()
+        kernels += _of_daemon(every)
     except RuntimedError as error:
         failure = fail("Failed to list notebooks", error, IS_IT_RUNNING)
     kernels += _of_jupyter()
@@ -55,13 +55,28 @@ def show_kernels(*, as_json: bool, quiet: bool) -> None:
         raise failure
 
 
-def _of_daemon() -> list[dict[str, Any]]:
-    kernels = [{**kernel, "source": _DAEMON} for kernel in daemon_client().list_kernels()]
-    return sorted(kernels, key=lambda kernel: (kernel["kernel_status"] == "warm", _name(kernel)))
+def _of_daemon(every: bool) -> list[dict[str, Any]]:
+    client = daemon_client()
+    kernels = client.list_kernels()
+    if every:
+        kernels += [room for room in client.list_rooms() if not room["has_kernel"]]
+    return sorted(
+        ({**kernel, "source": _DAEMON} for kernel in kernels),
+        key=lambda kernel: (kernel["kernel_status"] == "warm", _name(kernel)),
+    )
 
 
 def _of_jupyter() -> list[dict[str, Any]]:
     """The kernels that a connection file of Jupyter's runtime folder tells of."""
+    from runtimed.jupyter.folders import runtime_folder
+
+    try:
+        if not any(name.endswith(".json") for name in os.listdir(runtime_folder())):  # noqa: PTH208
+            return []  # and nothing that reads such files has to be loaded
+    except OSError:
+        return []
+    from runtimed.jupyter.discovery import find_jupyter_kernels
+
     kernels = [
         {
             "kernel_id": kernel.kernel_id,

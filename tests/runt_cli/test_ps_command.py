@@ -109,6 +109,15 @@ def test_ids_alone_are_those_that_can_be_stopped(kernels: str) -> None:
     assert run_command("ps", "-q").stdout == "cafe00000001\nbeef00000002\n"
 
 
+def test_all_are_also_the_notebooks_without_a_kernel(kernels: str) -> None:
+    listed = json.loads(run_command("ps", "--all", "--json").stdout)
+    assert [each.get("notebook_id") for each in listed] == [kernels, "untitled", "without", None]
+    assert [each["has_kernel"] for each in listed[:3]] == [True, True, False]
+    rows = run_command("ps", "-a").stdout.splitlines()
+    assert rows[3].split() == ["-", "without", *"-------", "runtimed"]
+    assert run_command("ps", "-aq").stdout == "cafe00000001\nbeef00000002\nwithout\n"
+
+
 def test_no_kernel_runs(pretend: Pretend) -> None:
     pretend(lambda request: pool.RoomsList([pool.RoomInfo("without", 3, False)]))
     assert run_command("ps").stdout == "No running kernels.\n"
