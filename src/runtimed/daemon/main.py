@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -130,11 +130,15 @@ def run(
 def _run_daemon(config: Any) -> None:
     # Imports leave no garbage, and looking for some in all they make takes a tenth of their time.
     gc.disable()
+    import faulthandler
+
     import trio
 
     from runtimed.daemon.run import run as run_daemon
     from runtimed.errors import leaves
 
+    if sys.stderr is not None:
+        faulthandler.enable()  # a crash of native code says where it was
     gc.freeze()
     gc.enable()
     try:
@@ -148,7 +152,18 @@ def _run_daemon(config: Any) -> None:
             raise
         # Into the log as well as to stderr: it may be all that anybody looks at.
         log.critical("the daemon crashed", exc_info=error)
-        sys.exit(1)
+        _leave(1)
+    _leave(0)
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process at once.
+
+    The daemon has ended all that is its own. A thread that was abandoned may still read or import,
+    and to take the interpreter down around native code that runs is what crashes.
+    """
+    logging.shutdown()
+    os._exit(code)
 
 
 for command in SERVICE_COMMANDS:
