@@ -44,7 +44,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def running_clock(mock_clock: MockClock) -> None:
-    mock_clock.rate = 1.0
+    mock_clock.rate = 0.1
 
 
 async def needs_approval(daemon: Loopback, path: Path) -> bool:

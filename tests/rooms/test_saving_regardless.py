@@ -41,7 +41,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def running_clock(mock_clock: MockClock) -> None:
     """Time passes, since peers are told some things after a moment; the tests add to it."""
-    mock_clock.rate = 1.0
+    mock_clock.rate = 0.1
 
 
 @pytest.mark.parametrize("spelling", ["symlink", "hardlink.ipynb", "folder/../n.ipynb"])

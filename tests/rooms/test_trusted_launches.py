@@ -28,7 +28,7 @@ FILES = {
 
 @pytest.fixture(autouse=True)
 def running_clock(mock_clock: MockClock) -> None:
-    mock_clock.rate = 1.0
+    mock_clock.rate = 0.1
 
 
 @pytest.mark.parametrize(
