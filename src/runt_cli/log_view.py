@@ -122,7 +122,9 @@ def _coloured(text: str, level: str) -> str:
         (
             click.style(time, dim=True),
             # None and not False, which would undo the other.
-            click.style(word, fg=_COLOURS.get(grave), bold=grave >= 40 or None),
+            click.style(word, fg=_COLOURS[grave], bold=grave >= 40 or None)
+            if grave in _COLOURS
+            else word,
             click.style(logger + colon, dim=True),
             message,
         )

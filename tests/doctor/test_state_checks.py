@@ -216,6 +216,15 @@ def test_unreadable_documents_are_moved_aside(site: Site) -> None:
     assert cut.exists()
 
 
+def test_what_is_merely_closed_to_us_is_no_damage(site: Site) -> None:
+    site.paths.documents.mkdir()
+    (site.paths.documents / "x.automerge").mkdir()  # as unreadable to root as to anybody
+    (finding,) = _wrong(site, documents)
+    assert (finding.status, finding.repair) == ("error", None)
+    assert finding.what == "The check of documents found no way: Is a directory"
+    assert finding.path == site.paths.documents / "x.automerge"
+
+
 def test_a_second_unreadable_document_of_a_name_keeps_the_first(site: Site) -> None:
     for content in (b"one", b"two"):
         _save(site, "bad", content)

@@ -81,6 +81,7 @@ def _show(report: Report, *, fix: bool) -> None:
         click.echo(f"{_LABELS[key]:<20} {' '.join(filter(None, parts))}")
     click.echo(f"\nDiagnosis: {report.diagnosis}")
     _show_findings("Wrong:", [one for one in report.findings if one.is_wrong])
+    _show_findings("Mended:", [one for one in report.findings if one.status == "mended"])
     _show_findings("Worth knowing:", [one for one in report.findings if one.status == "note"])
     if fine := [one for one in report.findings if one.status == "ok"]:
         click.echo("\nChecked:")
@@ -103,7 +104,8 @@ def _show_findings(title: str, findings: list[Finding]) -> None:
     for one in findings:
         place = f" ({tilde(str(one.path))})" if one.path else ""
         click.echo(f"  {_badge(one.status)} {one.what}{place}")
-        for label, text in (("why", one.why), ("done", one.done), ("to do", one.remedy)):
+        remedy = one.remedy if one.is_wrong else ""
+        for label, text in (("why", one.why), ("done", one.done), ("to do", remedy)):
             if text:
                 click.echo(f"      {label}: {text}")
 

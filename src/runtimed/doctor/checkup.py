@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import attrs
 
@@ -51,10 +53,19 @@ def examine(site: Site, checks: Sequence[Check] = CHECKS) -> list[Finding]:
         try:
             found += check(site)
         except OSError as error:
-            name = check.__name__.replace("_", "-")
-            what = f"It can't be looked at: {error.strerror or error}"
-            found.append(Finding(name=name, status="error", what=what))
+            found.append(_not_looked_at(check.__name__.replace("_", "-"), error))
     return found
+
+
+def _not_looked_at(name: str, error: OSError) -> Finding:
+    return Finding(
+        name=name,
+        status="error",
+        path=Path(os.fsdecode(error.filename)) if error.filename else None,
+        what=f"The check of {name.replace('-', ' ')} found no way: {error.strerror or error}",
+        why="What can't be looked at may be wrong",
+        remedy="Make it readable for you",
+    )
 
 
 def mend(site: Site, found: Sequence[Finding]) -> list[Finding]:

@@ -58,7 +58,7 @@ def _look_at(path: Path) -> Iterator[Finding]:
             why="It was written by a newer runtimed, and is left alone",
             remedy="Update runtimed to open it",
         )
-    except (DocumentUnreadable, OSError) as error:
+    except DocumentUnreadable as error:
         yield Finding(
             name="documents",
             status="error",
@@ -79,7 +79,7 @@ def settings(site: Site) -> Iterator[Finding]:
         SettingsDocument.load(document.read_bytes(), daemon_actor())
     except FileNotFoundError:
         pass
-    except (DocumentUnreadable, OSError) as error:
+    except DocumentUnreadable as error:
         yield Finding(
             name="settings",
             status="error",
@@ -94,7 +94,7 @@ def settings(site: Site) -> Iterator[Finding]:
         parse_mirror(mirror.read_bytes())
     except FileNotFoundError:
         pass
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         # Not moved: it is the user's own, and most likely one comma short.
         yield Finding(
             name="settings",

@@ -12,7 +12,7 @@ from runtimed.doctor.checkup import CHECKS, examine, mend
 from runtimed.doctor.finding import Finding
 from runtimed.doctor.macos import macos_checks
 from runtimed.doctor.service import installed_program, service_file
-from runtimed.doctor.site import Site, look_at_daemon
+from runtimed.doctor.site import Site, is_there, look_at_daemon
 
 __all__ = ["Report", "health_report"]
 
@@ -52,17 +52,17 @@ class Report:
         there = program is not None and program.is_file()
         checks = {
             "installed_binary": _check(program, "ok" if there else "missing"),
-            "service_config": _check(unit, "ok" if unit.exists() else "missing"),
+            "service_config": _check(unit, "ok" if is_there(unit) else "missing"),
         }
         if sys.platform == "darwin":
             checks |= macos_checks(program, unit)
         stale = any(one.name == "socket" and one.is_wrong for one in self.findings)
-        exists = paths.socket.exists()
+        exists = is_there(paths.socket)
         checks["socket_file"] = _check(
             paths.socket, "missing" if not exists else "stale" if stale else "ok"
         )
         info, status = state.info, "missing"
-        if paths.info.exists():
+        if is_there(paths.info):
             status = "ok" if state.alive and info else "stale"
         detail = None
         if info:
@@ -73,7 +73,7 @@ class Report:
             detail = "running but daemon.json missing"
         elif state.silent is not None:
             detail = f"PID {state.pid} does not answer"
-        elif state.alive:
+        elif state.alive and state.trouble is not None:
             detail = f"running, but: {state.trouble}"
         checks["daemon_running"] = _check(paths.socket, running, detail)
         return checks

@@ -11,7 +11,7 @@ from pathlib import Path
 from runtimed import __version__
 from runtimed.doctor.aside import move_aside
 from runtimed.doctor.finding import Finding, ok
-from runtimed.doctor.site import Site
+from runtimed.doctor.site import Site, is_there
 from runtimed.paths import MAX_SOCKET_PATH
 
 __all__ = ["daemon", "info_file", "socket_file", "socket_path", "version"]
@@ -97,7 +97,7 @@ def info_file(site: Site) -> Iterator[Finding]:
                 remedy="'runt daemon restart' writes it anew",
             )
         return
-    if not path.exists():
+    if not is_there(path):
         return
 
     def remove() -> str:

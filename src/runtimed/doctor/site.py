@@ -16,7 +16,7 @@ from runtimed.environments.locks import try_lock
 from runtimed.errors import DaemonSilent, DaemonUnreachable, RuntimedError
 from runtimed.paths import Paths, cache_root, default_paths
 
-__all__ = ["DaemonState", "Site", "alone", "look_at_daemon", "user_site"]
+__all__ = ["DaemonState", "Site", "alone", "is_there", "look_at_daemon", "user_site"]
 
 #: Seconds for the daemon to answer.
 _ANSWER = 4.0
@@ -81,6 +81,16 @@ def user_site(environ: Mapping[str, str] = os.environ) -> Site:
     )
 
 
+def is_there(path: Path) -> bool:
+    """Whether something is at a path, as far as that can be told: not in a folder that is closed to
+    us, nor where no path can lead."""
+    try:
+        path.lstat()
+    except OSError:
+        return False
+    return True
+
+
 def look_at_daemon(paths: Paths) -> DaemonState:
     """Ask the daemon whether it is there; the lock says the rest."""
     trouble: RuntimedError | None = None
@@ -99,12 +109,12 @@ def look_at_daemon(paths: Paths) -> DaemonState:
 
 
 def _is_held(lock: Path) -> bool:
-    if not lock.exists():
-        return False
     try:
+        if not lock.exists():
+            return False
         with try_lock(lock, shared=True) as free:
             return not free
-    except OSError:  # not ours to open
+    except OSError:  # not ours to look at
         return False
 
 
@@ -119,7 +129,7 @@ def _locked_by(lock: Path) -> int | None:
 @contextmanager
 def alone(paths: Paths) -> Iterator[bool]:
     """Keep every daemon from starting for the length of the block; false where one runs."""
-    if not paths.base.is_dir():
+    if not is_there(paths.base):
         yield True
         return
     with try_lock(paths.lock) as free:

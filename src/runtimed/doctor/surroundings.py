@@ -41,25 +41,25 @@ def home(site: Site) -> Iterator[Finding]:
             why="Caches and settings have no place",
             remedy="Make it, or set HOME to the right one",
         )
-    writable = True
+    obstacles: dict[str, list[str]] = {}
     for label, folder in _written(site):
         if (obstacle := _obstacle(folder)) is not None:
-            writable = False
-            yield Finding(
-                name="home",
-                status="error",
-                path=folder,
-                what=f"The folder of {label} can't be written: {obstacle}",
-                why="A daemon can't start or keep anything without it",
-                remedy="Make it writable, or set XDG_CACHE_HOME or XDG_CONFIG_HOME to another",
-            )
-    if text and writable:
+            obstacles.setdefault(obstacle, []).append(label)
+    for obstacle, labels in obstacles.items():
+        yield Finding(
+            name="home",
+            status="error",
+            what=f"{obstacle}, so there is no place for {' and '.join(labels)}",
+            why="A daemon can't start or keep anything without it",
+            remedy="Make it writable, or set XDG_CACHE_HOME or XDG_CONFIG_HOME to another",
+        )
+    if text and not obstacles:
         yield ok("home", "The folders of cache and settings can be written")
 
 
 def _written(site: Site) -> list[tuple[str, Path]]:
     return [
-        ("the daemon", site.paths.base),
+        ("the daemon's files", site.paths.base),
         ("cached environments", site.cached_environments),
         ("settings", config_root(site.environ)),
     ]

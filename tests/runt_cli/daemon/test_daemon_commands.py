@@ -142,6 +142,7 @@ def test_a_running_daemon_is_healthy(daemon_home: DaemonHome) -> None:
     assert (done.returncode, report["diagnosis"]) == (0, "Daemon is healthy and running.")
     assert report["daemon_state"]["detail"] == f"PID {daemon_home.pid} running"
     assert [report[key]["status"] for key in ("socket_file", "daemon_running")] == ["ok", "ok"]
+    assert report["daemon_running"]["detail"] is None
 
 
 def test_the_log_is_shown_and_followed(daemon_home: DaemonHome) -> None:

@@ -76,6 +76,12 @@ def test_fix_tells_what_was_done(runt: Runt) -> None:
     assert done.exit_code == 0
     actions = "\nActions taken:\n  ✓ Removed stale socket file\n  ✓ Removed stale daemon.json\n"
     assert done.stdout.endswith(actions)
+    assert (
+        "\nMended:\n"
+        "  [mended] The socket is stale: nobody listens at it (~/c/runt/runtimed.sock)\n"
+        "      why: A daemon ended without removing it, by SIGKILL or with the machine\n"
+        "      done: Removed stale socket file\n"
+    ) in done.stdout
     assert sorted(path.name for path in runt.paths.base.iterdir()) == ["daemon.lock"]
     assert runt("doctor").exit_code == 0
 
@@ -138,3 +144,15 @@ def test_a_service_without_a_daemon_is_told_as_such(
     report = json.loads(runt("doctor", "--json").stdout)
     assert report["service_config"]["status"] == "ok"
     assert report["diagnosis"] == "Daemon installed but not running. Try 'runt daemon start'."
+
+
+@pytest.mark.parametrize("place", ["file", "x" * 300])
+def test_places_that_cannot_be_are_told_and_nothing_crashes(
+    runt: Runt, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    (runt.home / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(runt.home / place))
+    for flags in ([], ["--fix"], ["--json"]):
+        done = runt("doctor", *flags)
+        assert (done.exit_code, done.stderr) == (1, "")
+        assert isinstance(done.exception, SystemExit)
