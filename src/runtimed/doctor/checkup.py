@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -61,7 +60,7 @@ def _not_looked_at(name: str, error: OSError) -> Finding:
     return Finding(
         name=name,
         status="error",
-        path=Path(os.fsdecode(error.filename)) if error.filename else None,
+        path=Path(error.filename) if isinstance(error.filename, str) else None,
         what=f"The check of {name.replace('-', ' ')} found no way: {error.strerror or error}",
         why="What can't be looked at may be wrong",
         remedy="Make it readable for you",

@@ -98,6 +98,10 @@ def test_what_is_no_file_is_refused_and_never_waited_for(path: Path) -> None:
     os.mkfifo(path, 0o600)
     with pytest.raises(TrustKeyUnusable, match="no regular file"):
         read_key(path)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(TrustKeyUnusable, match="no regular file"):
+        read_key(path)
 
 
 def test_a_folder_that_can_not_be_made_is_named(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def read_key(path: Path) -> bytes | None:
         return None
     except OSError as error:
         raise _unusable(path, error) from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:  # no file object, which can't be had of a folder
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise TrustKeyUnusable(f"The trust key {path} is no regular file: {_REMEDY}")
@@ -40,7 +40,9 @@ def read_key(path: Path) -> bytes | None:
             raise TrustKeyUnusable(
                 f"The trust key {path} was open to others, who may know it: {_REMEDY}"
             )
-        key = file.read(KEY_SIZE + 1)
+        key = os.read(descriptor, KEY_SIZE + 1)
+    finally:
+        os.close(descriptor)
     if len(key) != KEY_SIZE:
         raise TrustKeyUnusable(f"Trust key file is corrupted (wrong size): {path}: {_REMEDY}")
     return key
