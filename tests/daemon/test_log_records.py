@@ -122,6 +122,14 @@ def test_a_room_is_found_by_its_whole_name(message: str, names_it: bool) -> None
     assert Wanted(rooms=["/n/a.ipynb"]).wants(_record(message)) is names_it
 
 
+def test_a_room_is_found_by_the_beginning_of_its_id_or_the_name_of_its_file() -> None:
+    assert Wanted(rooms=["0b2f"]).wants(_record("room closed room=0b2f6d1e-6a53"))
+    assert not Wanted(rooms=["0b2"]).wants(_record("room closed room=0b2f6d1e-6a53"))
+    assert not Wanted(rooms=["0b2f"]).wants(_record("kernel ended kernel=0b2f6d1e"))
+    assert Wanted(rooms=["a b.ipynb"]).wants(_record('room closed room="/n/a b.ipynb"'))
+    assert not Wanted(rooms=["b.ipynb"]).wants(_record('room closed room="/n/a b.ipynb"'))
+
+
 def test_older_records_end_the_search_only_when_the_clock_cannot_have_been_turned_back() -> None:
     wanted = Wanted(since=_TIME + timedelta(minutes=30))
     assert not wanted.wants(_record(""))

@@ -24,7 +24,11 @@ _PATIENCE = 2.0
     type=click.Choice(["debug", "info", "warning", "error", "critical"], case_sensitive=False),
     help="Only this level and graver ones.",
 )
-@click.option("--notebook", metavar="NOTEBOOK", help="Only what names this notebook: path or id.")
+@click.option(
+    "--notebook",
+    metavar="NOTEBOOK",
+    help="Only what names this notebook: its path, its file's name, or the beginning of its id.",
+)
 @click.option(
     "--since", metavar="TIME", help="Only what is newer: 10m, 1h30m, 2d, 14:30, 2026-03-15."
 )

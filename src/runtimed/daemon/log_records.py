@@ -41,6 +41,9 @@ LEVELS = {
     "PANIC": 50,
 }
 
+#: Characters of an id that must be given at least.
+_PREFIX = 4
+
 _HEAD = re.compile(
     r"(\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}) \[([A-Z]+)\] ([\w.:<>-]+): ?(.*)", re.DOTALL
 )
@@ -155,9 +158,21 @@ class Wanted:
 
 
 def _names(message: str, room: str) -> bool:
-    """Whether a message names a room: as a whole word, not as a part of a longer path or id."""
-    if any(value == room for value in fields_of(message).values()):
+    """Whether a message names a room: as a whole word, not as a part of a longer path or id.
+
+    Special cases: the room that a line is about may be named by its file's name alone, or by the
+    beginning of its id.
+    """
+    fields = fields_of(message)
+    if room in fields.values():
         return True
+    if "/" not in room and (own := fields.get("room")) is not None:
+        folder, _, name = own.rpartition("/")
+        if name == room or (not folder and len(room) >= _PREFIX and own.startswith(room)):
+            return True
+    # In the words of a message, a mere file's name would be that of any other folder's file, too.
+    if "/" not in room and "." in room:
+        return False
     return re.search(rf"(?<![\w/.-]){re.escape(room)}(?![\w/-]|\.\w)", message) is not None
 
 

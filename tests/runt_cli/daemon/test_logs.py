@@ -53,6 +53,7 @@ def test_a_level_brings_what_follows_its_records(runt: Runt) -> None:
 def test_a_notebook_is_meant_by_id_or_path(runt: Runt, monkeypatch: pytest.MonkeyPatch) -> None:
     assert runt("logs", "--notebook", "b-id").output == _lines(_NEW, 1, 2)
     assert runt("logs", "--notebook", "/n/../n/a.ipynb").output == _lines(_OLD, 1, 2, 3)
+    assert runt("logs", "--notebook", "a.ipynb").output == _lines(_OLD, 1, 2, 3)
     assert runt("logs", "--notebook", "b").output == ""
     folder = runt.home / "n ü"
     folder.mkdir()
