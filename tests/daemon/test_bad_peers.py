@@ -17,7 +17,7 @@ import trio.testing
 
 from loopback import Loopback, open_loopback
 from runtimed.protocol import blob, broadcasts, events, handshake, pool, requests, responses
-from runtimed.protocol.connection import PREAMBLE
+from runtimed.protocol.connection import PREAMBLE, Connection
 from runtimed.protocol.frames import MAX_FRAME, MAX_HANDSHAKE, encode_frame
 from runtimed.rooms import peer as room_peer
 from wire_peer import read_to_end
@@ -104,6 +104,21 @@ async def test_a_peer_that_starts_wrong_is_told_why_and_closed(
         assert size == len(answer) - 4
         assert expected in words["error"]
     assert await is_well(daemon)
+
+
+async def test_a_peer_is_told_why_by_a_daemon_that_is_held_up(
+    daemon: Loopback, mock_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    farewell = Connection.farewell
+
+    def held_up(connection: Connection, words: str) -> bytes:
+        mock_clock.jump(5)
+        return farewell(connection, words)
+
+    monkeypatch.setattr(Connection, "farewell", held_up)
+    stream = daemon.connect_raw()
+    await stream.send_all(PREAMBLE + encode_frame(b'{"channel":"x"}'))
+    assert b"error" in await read_to_end(stream)
 
 
 async def test_a_legacy_client_without_a_preamble_may_ping(daemon: Loopback) -> None:
@@ -447,7 +462,7 @@ async def test_a_faulty_peer_that_does_not_read_either_is_dropped_quietly(
     await trio.testing.wait_all_tasks_blocked()
     await faulty.stream.send_all(b"\xff\xff\xff\xff")
     await trio.testing.wait_all_tasks_blocked()
-    mock_clock.jump(2)
+    mock_clock.jump(11)
     await trio.testing.wait_all_tasks_blocked()
     assert daemon.listed()["room"].active_peers == 1
     assert await is_well(daemon)

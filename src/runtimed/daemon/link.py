@@ -14,7 +14,7 @@ from runtimed.errors import RemoteProtocolError
 from runtimed.protocol.connection import NEED_DATA, Connection, Role
 from runtimed.sockets import write_at_once
 
-__all__ = ["Link", "PeerStalled"]
+__all__ = ["LAST_WORDS", "Link", "PeerStalled"]
 
 _RECEIVE = 256 * 1024
 
@@ -22,6 +22,10 @@ _RECEIVE = 256 * 1024
 #: is not.
 _PIECE = 256 * 1024
 _STALL = 30.0
+
+#: Seconds for a peer that is dropped to take what waits for it, and then the reason. Rather many:
+#: while this process is held up by a busy machine, they pass for a peer that reads as well.
+LAST_WORDS = 10.0
 
 
 class PeerStalled(Exception):
@@ -70,8 +74,11 @@ class Link:
         """Tell the peer what it did wrong, if it still listens. Nobody may be sending meanwhile."""
         if not self._between_frames:
             return  # it would be read as part of the frame that was given up
-        with trio.move_on_after(1):
+        with trio.move_on_after(LAST_WORDS):
             try:
-                await self._stream.send_all(self.protocol.farewell(str(error)))
+                words = self.protocol.farewell(str(error))
+                sent = write_at_once(self._stream, words)
+                if sent < len(words):
+                    await self._stream.send_all(words[sent:])
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 pass

@@ -13,7 +13,7 @@ from typing import Any
 import trio
 
 from runtimed.daemon.greeting import Greeting
-from runtimed.daemon.link import Link, PeerStalled
+from runtimed.daemon.link import LAST_WORDS, Link, PeerStalled
 from runtimed.daemon.notebook_requests import LONG_REQUESTS, answer, start_at_once
 from runtimed.errors import RemoteProtocolError, RuntimedError
 from runtimed.protocol import events, handshake, requests, responses
@@ -27,9 +27,6 @@ log = logging.getLogger(__name__)
 
 #: Requests of one peer that wait for their turn; with more, the peer is dropped.
 _REQUESTS = 10_000
-
-#: Seconds to write what waits for a peer that has broken the protocol.
-_LAST_WRITE = 1.0
 
 #: Their place among the sync messages is what they mean.
 _EPOCH_REQUESTS = (requests.FollowEpoch, requests.EditsMoved)
@@ -94,7 +91,7 @@ async def _serve_peer(link: Link, room: Room, peer: Peer) -> None:
             connection.cancel_scope.cancel()
         else:  # the writer ends once it has written what waits, so that last words can follow
             peer.dismiss(str(fault))
-            connection.cancel_scope.deadline = trio.current_time() + _LAST_WRITE
+            connection.cancel_scope.deadline = trio.current_time() + LAST_WORDS
     if peer.farewell is not None:
         fault = RemoteProtocolError(peer.farewell)
     if fault is not None:  # only now: the writer may have been in the middle of something
