@@ -8,7 +8,7 @@ is broken off.
 from __future__ import annotations
 
 import gc
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -176,7 +176,17 @@ async def test_a_cancelled_wait_for_an_event_loses_none(
         await w.check()
 
 
+@pytest.fixture
+def little_garbage() -> Iterator[None]:
+    """Collecting looks at what the test itself has made alone, and not at all of a whole run."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @both_sides
+@pytest.mark.usefixtures("little_garbage")
 @pytest.mark.parametrize("how", ["connect", "open_notebook", "create_notebook", "block"])
 async def test_joining_may_be_cancelled_at_every_await(
     tmp_path: Path, how: str, when: When

@@ -18,7 +18,7 @@ _PIECES = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(deadline=None, max_examples=2000)
+@settings(deadline=None, max_examples=600)
 @given(st.lists(_PIECES, max_size=7).map("".join))
 def test_what_is_let_through_is_a_spec_for_the_solver(text: str) -> None:
     try:
@@ -29,7 +29,7 @@ def test_what_is_let_through_is_a_spec_for_the_solver(text: str) -> None:
     assert taken.name.normalized == spec.name
 
 
-@settings(deadline=None, max_examples=1000)
+@settings(deadline=None, max_examples=300)
 @given(st.lists(_PIECES, max_size=6).map("".join), st.booleans())
 def test_a_python_constraint_that_is_let_through_is_one_for_the_solver(
     text: str, fuzzy: bool

@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
@@ -374,5 +375,7 @@ class Capturing(RuleBasedStateMachine):
                 assert mirror.captured_outputs(widget) == outputs
 
 
+for machine in (Agreement, Capturing):
+    machine.TestCase.settings = settings(max_examples=50, stateful_step_count=30)
 TestAgreement = Agreement.TestCase
 TestCapturing = Capturing.TestCase

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -130,4 +131,5 @@ class Asking(RuleBasedStateMachine):
         assert not asked or asked in self.open.values()
 
 
+Asking.TestCase.settings = settings(max_examples=50, stateful_step_count=30)
 TestAsking = Asking.TestCase

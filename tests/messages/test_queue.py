@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -151,4 +152,5 @@ class QueueMachine(RuleBasedStateMachine):
         assert running == ([self.running] if self.running else [])
 
 
+QueueMachine.TestCase.settings = settings(max_examples=50, stateful_step_count=30)
 TestQueueMachine = QueueMachine.TestCase

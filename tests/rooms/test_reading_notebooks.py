@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from runtimed.errors import NotebookUnreadable
-from runtimed.outputs.manifest import BLOB_LIMIT
+from runtimed.rooms import notebook_file
 from runtimed.rooms.notebook_file import read_digest, read_if_other, read_notebook
 
 
@@ -22,8 +22,9 @@ def write(path: Path, **parts: Any) -> Path:
     return path
 
 
-def test_what_no_blob_can_hold_is_named(tmp_path: Path) -> None:
-    huge = "x" * (BLOB_LIMIT + 1)
+def test_what_no_blob_can_hold_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notebook_file, "BLOB_LIMIT", 1024 * 1024)
+    huge = "x" * (1024 * 1024 + 1)
     output = {"output_type": "stream", "name": "stdout", "text": huge}
     path = write(tmp_path / "a.ipynb", cell_type="code", execution_count=None, outputs=[output])
     with pytest.raises(NotebookUnreadable, match=r"a.ipynb: an output of cell c has \d+ bytes"):
