@@ -12,11 +12,12 @@ __all__ = ["inspect"]
 @click.option("--full-outputs", is_flag=True, help="Print outputs in full.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def inspect(notebook: str, full_outputs: bool, as_json: bool) -> None:
-    """Show the cells of a notebook as the daemon has them, open or not, and its kernel.
+    """Show a notebook's cells and outputs.
 
-    NOTEBOOK is a path, the name of a file that is open, an id as `runt notebooks` or `runt ps`
-    shows it, or the first characters of one. A notebook that is not open is shown as it was when it
-    was closed. Outputs are named by type and size; --full-outputs prints them.
+    They are shown as the daemon has them; those of a notebook that is not open, as it was when it
+    was closed. NOTEBOOK is a path, the name of a file that is open, an id as `runt notebooks` or
+    `runt ps` shows it, or the first characters of one. Outputs are named by type and size;
+    --full-outputs prints them.
 
     \b
     Examples:

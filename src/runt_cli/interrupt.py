@@ -11,10 +11,11 @@ __all__ = ["interrupt"]
 @click.argument("notebook", metavar="NOTEBOOK")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def interrupt(notebook: str, as_json: bool) -> None:
-    """Interrupt the cell that a notebook runs; cells that wait behind it are dropped.
+    """Interrupt what a notebook runs.
 
-    The kernel and what it knows stay. NOTEBOOK is a path, the name of a file that is open, an id as
-    `runt notebooks` or `runt ps` shows it, or the first characters of one.
+    Cells that wait behind it are dropped; the kernel and what it knows stay. NOTEBOOK is a path,
+    the name of a file that is open, an id as `runt notebooks` or `runt ps` shows it, or the first
+    characters of one.
 
     Exit code: 0 also when nothing was running, 1 without a kernel.
 

@@ -16,8 +16,9 @@ __all__ = ["open_"]
     help="What a new notebook is for.  [default: as your settings say]",
 )
 def open_(notebook: str | None, runtime: str | None) -> None:
-    """Open a notebook in the viewer that is configured; without PATH, the viewer alone.
+    """Open a notebook in its viewer.
 
+    Without PATH, the viewer alone is opened.
     The viewer is a command line: that of RUNT_VIEWER, else "viewer" of your settings.json, else the
     desktop app where it is installed. In it {path}, {url} (of the file) and {notebook_id} stand for
     the notebook; without any of them the path is added. It is not given to a shell, and `runt open`

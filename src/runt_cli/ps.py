@@ -12,7 +12,9 @@ __all__ = ["ps"]
 @click.option("-q", "--quiet", is_flag=True, help="Print ids only, those that `runt stop` takes.")
 @click.option("-a", "--all", "every", is_flag=True, help="Also notebooks without a kernel.")
 def ps(as_json: bool, quiet: bool, every: bool) -> None:
-    """List the running kernels: those of open notebooks, and those with a Jupyter connection file.
+    """List the running kernels.
+
+    They are those of open notebooks, and those with a Jupyter connection file.
 
     STATUS `busy +2` says that two cells wait behind the one that runs. A warm kernel waits for a
     notebook; one whose SOURCE is jupyter was not started by the daemon. CPU is the share of a

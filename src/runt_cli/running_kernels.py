@@ -33,6 +33,9 @@ _COLUMNS = (
 #: Who started a kernel.
 _DAEMON, _JUPYTER = "runtimed", "jupyter"
 
+#: What `--json` says of every kernel, here as it is of one that is no notebook's.
+_ALWAYS: dict[str, Any] = {"notebook_id": None, "active_peers": 0, "has_kernel": True}
+
 #: Seconds for Jupyter's kernels to say how they are, which only those use up that don't.
 _JUPYTER_LIMIT = 1.0
 
@@ -122,7 +125,10 @@ def _show(kernels: list[dict[str, Any]], *, as_json: bool, quiet: bool) -> None:
                 click.echo(kernel["kernel_id"] or kernel["notebook_id"])
     elif as_json:
         show_json(
-            [{key: value for key, value in each.items() if value is not None} for each in kernels]
+            [
+                _ALWAYS | {key: value for key, value in each.items() if value is not None}
+                for each in kernels
+            ]
         )
     elif not kernels:
         click.echo("No running kernels.")

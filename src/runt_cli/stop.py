@@ -12,8 +12,9 @@ __all__ = ["stop"]
 @click.option("-a", "--all", "every", is_flag=True, help="Stop every open notebook.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def stop(notebooks: tuple[str, ...], every: bool, as_json: bool) -> None:
-    """Stop notebooks: their kernels end and the daemon closes them.
+    """Stop notebooks and their kernels.
 
+    The kernels end, and the daemon closes the notebooks.
     NOTEBOOK is a path, the name of a file that is open, an id as `runt notebooks` or `runt ps`
     shows it, or the first characters of one. What was edited is kept, whether saved or not. Also
     known as `runt shutdown`.

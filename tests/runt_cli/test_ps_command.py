@@ -91,6 +91,9 @@ def test_kernels_as_json(kernels: str) -> None:
     assert second["notebook_id"] == "untitled"
     assert "memory_bytes" not in second
     assert warm == {
+        "notebook_id": None,
+        "active_peers": 0,
+        "has_kernel": True,
         "kernel_type": "python",
         "env_source": "uv:prewarmed",
         "kernel_status": "warm",
@@ -111,7 +114,7 @@ def test_ids_alone_are_those_that_can_be_stopped(kernels: str) -> None:
 
 def test_all_are_also_the_notebooks_without_a_kernel(kernels: str) -> None:
     listed = json.loads(run_command("ps", "--all", "--json").stdout)
-    assert [each.get("notebook_id") for each in listed] == [kernels, "untitled", "without", None]
+    assert [each["notebook_id"] for each in listed] == [kernels, "untitled", "without", None]
     assert [each["has_kernel"] for each in listed[:3]] == [True, True, False]
     rows = run_command("ps", "-a").stdout.splitlines()
     assert rows[3].split() == ["-", "without", *"-------", "runtimed"]
@@ -189,6 +192,9 @@ def test_kernels_with_a_connection_file_come_last(kernels: str, jupyter: Path) -
         if each["source"] == "jupyter"
     ]
     assert kernel == {
+        "notebook_id": None,
+        "active_peers": 0,
+        "has_kernel": True,
         "kernel_id": "bold-otter",
         "kernel_name": "python3",
         "kernel_status": "unresponsive",
