@@ -111,7 +111,8 @@ def test_status_of_a_running_daemon(daemon_home: DaemonHome) -> None:
     )
     assert "  Conda:            off\n" in text
     assert re.search(r"^Notebooks: +\d+ open, \d+ with a kernel$", text, re.M)
-    assert re.search(r"^Blobs: +\d+, \d+ k?B$", text, re.M)
+    # What other tests have left there, which a busy machine may take too long to count.
+    assert re.search(r"^Blobs: +(about )?\d+, (about )?[\d.]+ [kMG]?B$", text, re.M)
 
 
 def test_a_stale_info_file_is_not_taken_for_a_daemon(
