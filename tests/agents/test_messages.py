@@ -49,7 +49,9 @@ INVOCATION: dict[str, Any] = {
 def test_every_public_name_is_there() -> None:
     """Section 9.1: importable from one module."""
     for name in runtimed.agents.__all__:
-        assert getattr(runtimed.agents, name).__name__ == name
+        value = getattr(runtimed.agents, name)
+        # What callbacks are is said by aliases, which have no name of their own.
+        assert name.startswith("On") or value.__name__ == name
     assert set(runtimed.agents.__all__) <= set(dir(runtimed.agents))
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         _ = runtimed.agents.Nothing

@@ -9,6 +9,33 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from runtimed.agents.client.client import (
+        RuntimeUseClient,
+    )
+    from runtimed.agents.client.failures import (
+        AgentCallTimedOut,
+        AgentConnectionLost,
+        AgentUnreachable,
+    )
+    from runtimed.agents.client.options import (
+        ExecuteCommandsOptions,
+        OnArtifactUploadRequestCallback,
+        OnAssistantMessageCallback,
+        OnCommandOutputCallback,
+        QueryOptions,
+    )
+    from runtimed.agents.client.session import (
+        RuntimeUseSession,
+    )
+    from runtimed.agents.client.transports import (
+        ConnectedTransport,
+        PersistentTransport,
+        Transport,
+    )
+    from runtimed.agents.client.websocket import (
+        ConnectedWebSocketTransport,
+        WebSocketTransport,
+    )
     from runtimed.agents.errors import AgentRuntimeError, CancelledException
     from runtimed.agents.messages import (
         AgentRuntimeMessageInterface,
@@ -36,8 +63,11 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "AgentCallTimedOut",
+    "AgentConnectionLost",
     "AgentRuntimeError",
     "AgentRuntimeMessageInterface",
+    "AgentUnreachable",
     "ArtifactUploadRequestMessageInterface",
     "ArtifactUploadResponseMessageInterface",
     "ArtifactUploadResult",
@@ -50,22 +80,49 @@ __all__ = [
     "CommandInterface",
     "CommandOutputMessageInterface",
     "CommandResultItem",
+    "ConnectedTransport",
+    "ConnectedWebSocketTransport",
     "EndSessionConfirmMessage",
     "EndSessionMessage",
     "ErrorMessageInterface",
+    "ExecuteCommandsOptions",
     "HeartbeatMessageInterface",
     "InvocationMessage",
+    "OnArtifactUploadRequestCallback",
+    "OnAssistantMessageCallback",
+    "OnCommandOutputCallback",
+    "PersistentTransport",
+    "QueryOptions",
     "QueryResult",
     "ResultMessageInterface",
     "RuntimeEnvironmentDownloadableInterface",
+    "RuntimeUseClient",
+    "RuntimeUseSession",
     "StructuredOutputResult",
     "TextResult",
+    "Transport",
+    "WebSocketTransport",
 ]
 
 #: Names that do not live in `messages`, where all the others do.
 _HOMES = {
+    "AgentCallTimedOut": "runtimed.agents.client.failures",
+    "AgentConnectionLost": "runtimed.agents.client.failures",
     "AgentRuntimeError": "runtimed.agents.errors",
+    "AgentUnreachable": "runtimed.agents.client.failures",
     "CancelledException": "runtimed.agents.errors",
+    "ConnectedTransport": "runtimed.agents.client.transports",
+    "ConnectedWebSocketTransport": "runtimed.agents.client.websocket",
+    "ExecuteCommandsOptions": "runtimed.agents.client.options",
+    "OnArtifactUploadRequestCallback": "runtimed.agents.client.options",
+    "OnAssistantMessageCallback": "runtimed.agents.client.options",
+    "OnCommandOutputCallback": "runtimed.agents.client.options",
+    "PersistentTransport": "runtimed.agents.client.transports",
+    "QueryOptions": "runtimed.agents.client.options",
+    "RuntimeUseClient": "runtimed.agents.client.client",
+    "RuntimeUseSession": "runtimed.agents.client.session",
+    "Transport": "runtimed.agents.client.transports",
+    "WebSocketTransport": "runtimed.agents.client.websocket",
 }
 
 

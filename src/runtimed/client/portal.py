@@ -98,15 +98,28 @@ class Portal:
         self, function: Callable[[], Awaitable[T]], hand_back: Callable[[T], None] | None = None
     ) -> T:
         """Like `call`. A value that an interrupt kept from the caller goes to `hand_back`."""
+        return self._wait_for(function, SimpleQueue(), hand_back)
+
+    def attend(self, function: Callable[[Callable[[Callable[[], None]], None]], Awaitable[T]]) -> T:
+        """Like `call`. What the function is given runs things in this thread while it waits."""
+        inbox: SimpleQueue[outcome.Outcome[T] | Callable[[], None]] = SimpleQueue()
+        return self._wait_for(functools.partial(function, inbox.put), inbox)
+
+    def _wait_for(
+        self,
+        function: Callable[[], Awaitable[T]],
+        inbox: SimpleQueue[outcome.Outcome[T] | Callable[[], None]],
+        hand_back: Callable[[T], None] | None = None,
+    ) -> T:
         if threading.current_thread() is self._thread:
             raise RuntimeError(
                 "a blocking call was made on the thread that would have to answer it"
             )
-        results: SimpleQueue[outcome.Outcome[T]] = SimpleQueue()
-        call = _Call(function, results.put, hand_back)
+        call = _Call(function, inbox.put, hand_back)
         try:
             self._submit(call)
-            result = results.get()
+            while callable(result := inbox.get()):
+                result()
         except BaseException:
             self._give_up(call)
             raise
