@@ -26,6 +26,25 @@ def definition(program: Path = HOME / "venv/bin/runtimed", **environ: str) -> Se
     return define(program, BASE, BASE / "runtimed.log", HOME, environ, lambda path: False)
 
 
+def test_the_service_reaches_the_network_as_its_user_does_and_keeps_no_secrets() -> None:
+    given = definition(
+        SSL_CERT_FILE="/etc/certs.pem",
+        HTTPS_PROXY="http://name:word@proxy:3128",
+        NO_PROXY="localhost,*.example.org",
+        UV_INDEX_URL="https://token@packages.example.org/simple",
+        UV_DEFAULT_INDEX="https://packages.example.org/simple",
+        GITHUB_TOKEN="secret",
+        VIRTUAL_ENV="/venv",
+    )
+    names = [name for name, _ in given.environment]
+    assert names == ["HOME", "PATH", "SSL_CERT_FILE", "NO_PROXY", "UV_DEFAULT_INDEX"]
+    assert given.left_out == ("HTTPS_PROXY", "UV_INDEX_URL")
+    unit = systemd_unit.systemd_unit(given)
+    assert 'Environment="UV_DEFAULT_INDEX=https://packages.example.org/simple"' in unit
+    assert "token" not in unit
+    assert "word" not in unit
+
+
 def test_the_whole_unit() -> None:
     assert (
         systemd_unit.systemd_unit(definition(USER="u"))

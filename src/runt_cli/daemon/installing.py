@@ -43,6 +43,12 @@ def install_service(paths: Paths, binary: Path | None, *, now: bool) -> None:
             f"No service manager runs here ({error}), so nothing was installed. "
             "'runt daemon start' starts a daemon without one"
         ) from error
+    if left_out := service.define(program).left_out:
+        click.echo(
+            f"Left out of the service, for they hold credentials: {', '.join(left_out)}. "
+            "Keep those in uv.toml or .netrc",
+            err=True,
+        )
     state = service.state()
     if control.running_by_hand(state, paths):
         click.echo(

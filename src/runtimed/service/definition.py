@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -27,6 +28,33 @@ _PLACES = (
     "JUPYTER_RUNTIME_DIR",
 )
 
+#: Variables that decide how packages are fetched: without them a service behind a proxy could build
+#: nothing. Given on unless there is a name or a password in them, for others may read the file.
+_NETWORK = (
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+    "UV_CONFIG_FILE",
+    "UV_DEFAULT_INDEX",
+    "UV_EXTRA_INDEX_URL",
+    "UV_FIND_LINKS",
+    "UV_INDEX",
+    "UV_INDEX_URL",
+    "UV_NATIVE_TLS",
+    "UV_SYSTEM_CERTS",
+    "RUNTIMED_CONDA_CHANNELS",
+    "RUNTIMED_CONDA_CHANNEL_ALIAS",
+    "RUNTIMED_CONDA_CHANNEL_URLS",
+)
+_CREDENTIALS = re.compile(r"://[^/\s]*@")
+
 #: Where installers of single programs put them, below the home folder; some may come later.
 _OF_HOME = (".local/bin", ".cargo/bin", ".deno/bin")
 
@@ -44,12 +72,16 @@ _OF_SYSTEM = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin")
 
 @attrs.frozen
 class ServiceDefinition:
-    """A program, its environment, and the daemon's folder and log. All paths are absolute."""
+    """A program, its environment, and the daemon's folder and log. All paths are absolute.
+
+    left_out: variables that the service would need, and that hold a name or a password.
+    """
 
     program: Path
     environment: tuple[tuple[str, str], ...]
     base: Path
     log: Path
+    left_out: tuple[str, ...] = ()
 
 
 def define(
@@ -71,7 +103,12 @@ def define(
     for name in _PLACES:
         if os.path.isabs(value := environ.get(name, "")):  # noqa: PTH117 - text stays text
             environment[name] = value
-    return ServiceDefinition(program, tuple(environment.items()), base, log)
+    network = {name: environ[name] for name in _NETWORK if environ.get(name)}
+    secret = {name for name, value in network.items() if _CREDENTIALS.search(value)}
+    environment |= {name: value for name, value in network.items() if name not in secret}
+    return ServiceDefinition(
+        program, tuple(environment.items()), base, log, left_out=tuple(sorted(secret))
+    )
 
 
 def search_path(

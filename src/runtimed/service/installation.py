@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -18,6 +19,9 @@ from runtimed.errors import NoServiceManager, ServiceFailed
 from runtimed.paths import Paths, config_root, home_folder, user_base
 from runtimed.replacing import replace_file
 from runtimed.service.supervisor import ServiceState, Supervisor
+
+if TYPE_CHECKING:
+    from runtimed.service.definition import ServiceDefinition
 
 __all__ = ["Service", "installed_service", "service_of", "user_service"]
 
@@ -66,18 +70,20 @@ class Service:
             return False
         return True
 
+    def define(self, program: Path) -> ServiceDefinition:
+        """What the service is to be, for a program."""
+        from runtimed.service.definition import define
+
+        home = home_folder(self.environ)
+        return define(program, self.paths.base, self.paths.log, home, self.environ)
+
     def write(self, program: Path) -> bool:
         """Write the definition for a program and have it read; False if it said that already.
 
         Raises: NoServiceManager before anything is written; ServiceFailed.
         """
-        from runtimed.service.definition import define
-
         self.supervisor.check_reachable()
-        home = home_folder(self.environ)
-        content = self.supervisor.render(
-            define(program, self.paths.base, self.paths.log, home, self.environ)
-        )
+        content = self.supervisor.render(self.define(program))
         changed = content != self._content()
         try:
             # Managers open the log themselves, before there is a daemon that would make its folder.
