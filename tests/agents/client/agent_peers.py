@@ -229,6 +229,10 @@ class MemoryTransport:
         self._script = script
         self.peers: list[MemoryPeer] = []
 
+    def has_heard(self) -> bool:
+        """Whether a request has arrived."""
+        return bool(self.peers and self.peers[0].heard)
+
     async def __call__(
         self, outgoing: trio.MemoryReceiveChannel[Message]
     ) -> AsyncGenerator[Message]:
