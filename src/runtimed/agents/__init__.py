@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         WebSocketTransport,
     )
     from runtimed.agents.errors import AgentRuntimeError, CancelledException
+    from runtimed.agents.handler import Answer, Handler, Invocation, Sender
     from runtimed.agents.messages import (
         AgentRuntimeMessageInterface,
         ArtifactUploadRequestMessageInterface,
@@ -61,6 +62,9 @@ if TYPE_CHECKING:
         StructuredOutputResult,
         TextResult,
     )
+    from runtimed.agents.runtime.connection import RuntimeConnection
+    from runtimed.agents.runtime.server import RuntimeUseServer
+    from runtimed.agents.runtime.settings import RuntimeSettings
 
 __all__ = [
     "AgentCallTimedOut",
@@ -68,6 +72,7 @@ __all__ = [
     "AgentRuntimeError",
     "AgentRuntimeMessageInterface",
     "AgentUnreachable",
+    "Answer",
     "ArtifactUploadRequestMessageInterface",
     "ArtifactUploadResponseMessageInterface",
     "ArtifactUploadResult",
@@ -86,7 +91,9 @@ __all__ = [
     "EndSessionMessage",
     "ErrorMessageInterface",
     "ExecuteCommandsOptions",
+    "Handler",
     "HeartbeatMessageInterface",
+    "Invocation",
     "InvocationMessage",
     "OnArtifactUploadRequestCallback",
     "OnAssistantMessageCallback",
@@ -95,9 +102,13 @@ __all__ = [
     "QueryOptions",
     "QueryResult",
     "ResultMessageInterface",
+    "RuntimeConnection",
     "RuntimeEnvironmentDownloadableInterface",
+    "RuntimeSettings",
     "RuntimeUseClient",
+    "RuntimeUseServer",
     "RuntimeUseSession",
+    "Sender",
     "StructuredOutputResult",
     "TextResult",
     "Transport",
@@ -110,17 +121,24 @@ _HOMES = {
     "AgentConnectionLost": "runtimed.agents.client.failures",
     "AgentRuntimeError": "runtimed.agents.errors",
     "AgentUnreachable": "runtimed.agents.client.failures",
+    "Answer": "runtimed.agents.handler",
     "CancelledException": "runtimed.agents.errors",
     "ConnectedTransport": "runtimed.agents.client.transports",
     "ConnectedWebSocketTransport": "runtimed.agents.client.websocket",
     "ExecuteCommandsOptions": "runtimed.agents.client.options",
+    "Handler": "runtimed.agents.handler",
+    "Invocation": "runtimed.agents.handler",
     "OnArtifactUploadRequestCallback": "runtimed.agents.client.options",
     "OnAssistantMessageCallback": "runtimed.agents.client.options",
     "OnCommandOutputCallback": "runtimed.agents.client.options",
     "PersistentTransport": "runtimed.agents.client.transports",
     "QueryOptions": "runtimed.agents.client.options",
+    "RuntimeConnection": "runtimed.agents.runtime.connection",
+    "RuntimeSettings": "runtimed.agents.runtime.settings",
     "RuntimeUseClient": "runtimed.agents.client.client",
+    "RuntimeUseServer": "runtimed.agents.runtime.server",
     "RuntimeUseSession": "runtimed.agents.client.session",
+    "Sender": "runtimed.agents.handler",
     "Transport": "runtimed.agents.client.transports",
     "WebSocketTransport": "runtimed.agents.client.websocket",
 }

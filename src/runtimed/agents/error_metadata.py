@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Mapping
 from typing import Any
 
+from runtimed.agents.errors import AgentRuntimeError
 from runtimed.errors import leaves
 
 __all__ = ["error_text", "metadata_of", "sole_error"]
@@ -32,6 +33,8 @@ def error_text(error: BaseException) -> str:
     found = list(leaves(error))
     if len(found) > 1:
         return "; ".join(map(error_text, found))
+    if isinstance(error, AgentRuntimeError):
+        return error.error  # its str has the metadata in it
     return _text_of(error).strip() or type(error).__name__
 
 
@@ -60,7 +63,7 @@ def _described(error: BaseException, depth: int, seen: frozenset[int]) -> dict[s
     details = {
         key: value
         for key, value in getattr(error, "__dict__", {}).items()
-        if not key.startswith("_") and key != "metadata"
+        if not key.startswith("_") and key not in ("metadata", "error")
     }
     if details:
         found["error_details"] = _bounded(details, depth, seen)
