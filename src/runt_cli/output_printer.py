@@ -7,6 +7,7 @@ streams and knows nothing of daemons.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import BinaryIO
 
 import attrs
@@ -58,8 +59,12 @@ class Screen:
 class OutputPrinter:
     """Prints the outputs of one run of one cell."""
 
-    def __init__(self, screen: Screen) -> None:
+    def __init__(
+        self, screen: Screen, rich: Callable[[Output], str] = lambda o: rich_text(o.data or {})
+    ) -> None:
+        """rich: how an output with data is written, ending with a newline."""
         self._screen = screen
+        self._rich = rich
         self._printed: dict[int, str] = {}
 
     def show(self, index: int, output: Output) -> None:
@@ -70,7 +75,7 @@ class OutputPrinter:
             text = traceback_text(output, colour=self._screen.colour)
             self._show_block(index, text, to_err=True)
         else:
-            self._show_block(index, rich_text(output.data or {}), to_err=False)
+            self._show_block(index, self._rich(output), to_err=False)
 
     def _show_block(self, index: int, text: str, *, to_err: bool) -> None:
         if text and self._printed.get(index) != text:

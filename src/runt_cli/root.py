@@ -41,6 +41,7 @@ def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool
         "jupyter": "runt_cli.jupyter:jupyter",
         "start": "runt_cli.jupyter.deprecated:start",
         "stop-kernel": "runt_cli.jupyter.deprecated:stop_kernel",
+        "console": "runt_cli.jupyter.deprecated:console",
         "clean": "runt_cli.jupyter.deprecated:clean",
         "dev": "runt_cli.dev:dev",
     },

@@ -17,6 +17,7 @@ __all__ = ["jupyter"]
         "stop": "runt_cli.jupyter.stop:stop",
         "interrupt": "runt_cli.jupyter.interrupt:interrupt",
         "exec": "runt_cli.jupyter.exec:exec_",
+        "console": "runt_cli.jupyter.console:console",
         "clean": "runt_cli.jupyter.clean:clean",
     },
 )

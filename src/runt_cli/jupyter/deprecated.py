@@ -10,10 +10,11 @@ from typing import Any
 import click
 
 from runt_cli.jupyter.clean import clean as _clean
+from runt_cli.jupyter.console import console as _console
 from runt_cli.jupyter.start import start as _start
 from runt_cli.jupyter.stop import stop as _stop
 
-__all__ = ["clean", "start", "stop_kernel"]
+__all__ = ["clean", "console", "start", "stop_kernel"]
 
 
 def _formerly(old: str, command: click.Command) -> click.Command:
@@ -39,3 +40,4 @@ def _formerly(old: str, command: click.Command) -> click.Command:
 start = _formerly("start", _start)
 stop_kernel = _formerly("stop-kernel", _stop)
 clean = _formerly("clean", _clean)
+console = _formerly("console", _console)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -48,6 +49,7 @@ async def run_in_kernel(
 async def _follow(
     client: JupyterClient, run: Run, show: Callable[[Message], None], asker: TerminalInput | None
 ) -> None:
+    died: KernelDied | None = None
     async with trio.open_nursery() as nursery:
         scope = trio.CancelScope()
 
@@ -63,7 +65,8 @@ async def _follow(
             with scope:
                 answer = await asker(question)
                 # The protocol has no word for the end of input; this is what terminals send.
-                client.answer_input("\x04" if answer is None else answer)
+                with contextlib.suppress(KernelDied):
+                    client.answer_input("\x04" if answer is None else answer)
 
         try:
             async for message in run:
@@ -72,8 +75,12 @@ async def _follow(
                 elif asker is not None:
                     scope = trio.CancelScope()
                     nursery.start_soon(ask, message)
+        except KernelDied as error:
+            died = error  # raised below, where it is in no group
         finally:
             scope.cancel()
+    if died is not None:
+        raise died
 
 
 async def interrupt_briefly(client: JupyterClient) -> None:

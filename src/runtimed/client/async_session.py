@@ -232,3 +232,12 @@ async def create_notebook_file(
     session._hello = handshake.OpenNotebook(target, runtime=as_optional_text("runtime", runtime))
     async with await session._opened():
         return await session.save()
+
+
+async def leave_running(session: AsyncSession) -> None:
+    """Leave the room of a session, and its kernel as it is.
+
+    For somebody who came to a kernel that others had started.
+    """
+    session._kernel.forget()
+    await session.close()

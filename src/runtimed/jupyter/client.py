@@ -92,6 +92,8 @@ class JupyterClient:
         #: Hears what belongs to no run that is under way: other clients' and, with True, what came
         #: late for one of ours. Must not block.
         self.on_other: Callable[[Message, bool], None] | None = None
+        #: Hears everything, with the name of its channel, before anybody else does.
+        self.trace: Callable[[str, Message], None] | None = None
         self._session = uuid.uuid4().hex
         self._wire = WireFormat(connection.key, session=self._session, username="runt")
         self._runs: dict[str, Run] = {}
@@ -243,6 +245,8 @@ class JupyterClient:
             self._hear(channel, message)
 
     def _hear(self, channel: str, message: Message) -> None:
+        if self.trace is not None:
+            self.trace(channel, message)
         parent = message.parent_id
         if (reply := self._replies.get(parent)) is not None and channel in ("shell", "control"):
             with contextlib.suppress(trio.WouldBlock):

@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -16,6 +16,7 @@ import pytest
 
 from jupyter_kernels import Stranger, write
 from processes import carrying, wait_none_carrying
+from runt_cli import main
 
 pytestmark = pytest.mark.real
 
@@ -68,6 +69,25 @@ def home(tmp_path: Path) -> Iterator[Home]:
             process.kill()
 
 
+Here = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def here(home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
+    """Runs `runt` in this process, for what starts no kernel: `here("jupyter", "ps")`."""
+    for name in ("HOME", "JUPYTER_RUNTIME_DIR", "RUNTIMED_SOCKET_PATH"):
+        monkeypatch.setenv(name, home.env[name])
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["runt", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return run
+
+
 @pytest.fixture
 def visitor(tmp_path: Path, stranger: Stranger) -> Home:
     """Sees the kernel that somebody else started."""
@@ -101,30 +121,30 @@ def test_a_kernel_lives_from_start_to_stop(home: Home) -> None:
     assert list(home.runtime.iterdir()) == []
 
 
-def test_without_kernels_every_command_says_so(home: Home) -> None:
-    assert home.runt("ps") == (0, "No running kernels found.\n", "")
-    assert home.runt("ps", "--json") == (0, "[]\n", "")
-    assert home.runt("stop", "--all") == (0, "No running kernels found.\n", "")
+def test_without_kernels_every_command_says_so(home: Home, here: Here) -> None:
+    assert here("jupyter", "ps") == (0, "No running kernels found.\n", "")
+    assert here("jupyter", "ps", "--json") == (0, "[]\n", "")
+    assert here("jupyter", "stop", "--all") == (0, "No running kernels found.\n", "")
     either = "Either provide a kernel ID or use --all to stop all kernels\n"
-    assert home.runt("stop") == (1, "", either)
+    assert here("jupyter", "stop") == (1, "", either)
     for command in (("stop", "x"), ("interrupt", "x"), ("exec", "x", "1")):
-        assert home.runt(*command) == (1, "", "Error: No such kernel: x\n")
-    code, out, err = home.runt("start", "nix")
+        assert here("jupyter", *command) == (1, "", "Error: No such kernel: x\n")
+    code, out, err = here("jupyter", "start", "nix")
     assert (code, out) == (1, "")
     assert err.startswith("Error: Kernel 'nix' not found. Available kernels: [")
     assert not home.runtime.exists()
 
 
-def test_files_of_the_dead_are_counted_and_cleaned(home: Home) -> None:
+def test_files_of_the_dead_are_counted_and_cleaned(home: Home, here: Here) -> None:
     home.runtime.mkdir()
     path = write(home.runtime, "runt-kernel-old-oak.json")
     note = "1 connection file of dead kernels; 'runt jupyter clean' removes them.\n"
-    assert home.runt("ps") == (0, "No running kernels found.\n", note)
+    assert here("jupyter", "ps") == (0, "No running kernels found.\n", note)
     os.utime(path, (1000, 1000))
     dry = f"Would remove: {path}\nDry run complete: 1 stale, 0 alive, 0 errors\n"
-    assert home.runt("clean", "--dry-run") == (0, dry, "")
+    assert here("jupyter", "clean", "--dry-run") == (0, dry, "")
     done = f"Removed: {path}\nCleaned 1 stale connection files (0 alive, 0 errors)\n"
-    assert home.runt("clean") == (0, done, "")
+    assert here("jupyter", "clean") == (0, done, "")
 
 
 def test_exec_prints_all_that_comes(visitor: Home) -> None:
@@ -152,15 +172,13 @@ def test_exec_ends_at_an_interrupt_from_elsewhere_and_from_here(visitor: Home) -
     assert visitor.runt("exec", "0ab1", "print('fine')") == (0, "fine\n", "")
 
 
-def test_old_names_warn_first(home: Home) -> None:
-    for old, new in (("stop-kernel", "stop"), ("clean", "clean"), ("start", "start")):
-        arguments = {"clean": [], "start": ["nix"]}.get(old, ["--all"])
-        done = subprocess.run(
-            [sys.executable, "-m", "runt_cli", old, *arguments],
-            env=home.env,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+def test_old_names_warn_first(here: Here) -> None:
+    for old, new, arguments in (
+        ("stop-kernel", "stop", ("--all",)),
+        ("clean", "clean", ()),
+        ("start", "start", ("nix",)),
+        ("console", "console", ("nix",)),
+    ):
+        _, _, err = here(old, *arguments)
         warning = f"Warning: 'runt {old}' is deprecated. Use 'runt jupyter {new}' instead.\n"
-        assert done.stderr.startswith(warning)
+        assert err.startswith(warning)
