@@ -32,7 +32,7 @@ import runtimed
 
 _FENCED = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
-#: What an example of this package speaks of; prose that happens to parse as Python does not.
+#: What an example of this package speaks of.
 _KNOWN = re.compile(r"\b(runtimed|session|client|s1|s2|result|cell)\b")
 
 
@@ -62,14 +62,17 @@ def fenced_blocks(path: Path) -> Iterator[Block]:
         yield Block(path.name, text.count("\n", 0, match.start(1)) + 1, match.group(1))
 
 
-def bare_blocks(path: Path) -> Iterator[Block]:
-    """The code in a page that has lost its marks: the longest runs of lines that parse."""
+def bare_blocks(path: Path, known: re.Pattern[str] = _KNOWN) -> Iterator[Block]:
+    """The code in a page that has lost its marks: the longest runs of lines that parse.
+
+    Only those that speak of what is known: prose that happens to parse as Python does not.
+    """
     lines = path.read_text().splitlines()
     start = 0
     while start < len(lines):
         end = _longest(lines, start)
         code = "\n".join(lines[start:end]) + "\n"
-        if end > start and _KNOWN.search(code) and not _is_prose(code):
+        if end > start and known.search(code) and not _is_prose(code):
             yield Block(path.name, start + 1, code)
         start = max(end, start + 1)
 
