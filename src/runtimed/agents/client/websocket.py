@@ -223,12 +223,13 @@ class WebSocketTransport:
         Raises: OSError if there is none to be had.
         """
         async with open_bare_nursery() as nursery:
-            with trio.CancelScope(deadline=trio.current_time() + self.connect_timeout) as opening:
+            deadline = trio.current_time() + self.connect_timeout
+            with trio.CancelScope(deadline=deadline) as opening:
                 stream = await self._open_stream()
             if opening.cancelled_caught:
                 raise TimeoutError(f"{self._shown} cannot be reached in {self.connect_timeout:g} s")
             try:
-                socket = await self._shake_hands(nursery, stream)
+                socket = await self._shake_hands(nursery, stream, deadline)
                 connected = ConnectedWebSocketTransport(socket, nursery)
                 nursery.start_soon(connected.read)
                 nursery.start_soon(connected.keep_alive, self.ping_interval, self.ping_patience)
@@ -268,10 +269,11 @@ class WebSocketTransport:
         self,
         nursery: trio.Nursery,
         stream: trio.SocketStream | trio.SSLStream[trio.SocketStream],
+        deadline: float,
     ) -> WebSocketConnection:
         parts = urlsplit(self.ws_url)
         resource = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        with trio.CancelScope(deadline=trio.current_time() + self.connect_timeout) as opening:
+        with trio.CancelScope(deadline=deadline) as opening:
             handshake: Any = _Handshake(nursery, opening)
             return await wrap_client_stream(
                 handshake,
