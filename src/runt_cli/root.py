@@ -39,6 +39,7 @@ def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool
         "env": "runt_cli.env:env",
         "daemon": "runt_cli.daemon:daemon",
         "jupyter": "runt_cli.jupyter:jupyter",
+        "agent": "runt_cli.agent:agent",
         "start": "runt_cli.jupyter.deprecated:start",
         "stop-kernel": "runt_cli.jupyter.deprecated:stop_kernel",
         "console": "runt_cli.jupyter.deprecated:console",

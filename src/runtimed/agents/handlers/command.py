@@ -7,8 +7,6 @@ prints assistant messages and its answer as they are on the wire.
 
 from __future__ import annotations
 
-import os
-import shlex
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -20,7 +18,7 @@ from runtimed.agents.messages import TextResult, decode
 from runtimed.agents.redaction import Redactor, StreamRedactor
 from runtimed.agents.runtime.commands import run_program
 
-__all__ = ["CommandAgent", "from_environment"]
+__all__ = ["CommandAgent"]
 
 #: A line longer than this is sent in pieces, so that a program that never ends one is seen, too.
 _LONGEST_LINE = 1 << 16
@@ -154,12 +152,3 @@ class _Output:
         else:
             return False
         return True
-
-
-def from_environment() -> CommandAgent:
-    """The agent that RUNTIMED_AGENT_COMMAND names; RUNTIMED_AGENT_OUTPUT is `text` or `jsonl`."""
-    argv = shlex.split(os.environ.get("RUNTIMED_AGENT_COMMAND", ""))
-    if not argv:
-        raise ValueError("RUNTIMED_AGENT_COMMAND names no program")
-    lines = os.environ.get("RUNTIMED_AGENT_OUTPUT", "text") == "jsonl"
-    return CommandAgent(argv, "jsonl" if lines else "text")

@@ -19,7 +19,7 @@ import trio
 
 from runtimed.errors import RuntimedError
 
-__all__ = ["CommandNotStarted", "OnOutput", "run_program", "run_shell", "stop_group"]
+__all__ = ["CommandNotStarted", "OnOutput", "kill_all", "run_program", "run_shell", "stop_group"]
 
 #: Takes the stream's name and a piece of text; may wait, which holds up the program.
 OnOutput: TypeAlias = Callable[[str, str], Awaitable[None]]
@@ -31,6 +31,9 @@ _AFTERGLOW = 0.5
 _AFTERGLOW_BYTES = 1 << 20
 #: Between asking a group to end and killing it.
 _TERM_GRACE = 2.0
+
+#: The groups of this process, for an end that has no time for anything else.
+_running: set[int] = set()
 
 
 class CommandNotStarted(RuntimedError):
@@ -79,6 +82,7 @@ async def run_program(
         raise CommandNotStarted(f"Command could not be started: {error}") from error
     assert process.stdout is not None
     assert process.stderr is not None
+    _running.add(process.pid)
     relays = [
         _Relay(process.stdout, "stdout", on_output),
         _Relay(process.stderr, "stderr", on_output),
@@ -100,6 +104,7 @@ async def run_program(
             await stop_group(process)
         raise
     finally:
+        _running.discard(process.pid)
         with trio.CancelScope(shield=True):
             for pipe in (process.stdin, process.stdout, process.stderr):
                 if pipe is not None:
@@ -159,6 +164,12 @@ async def stop_group(process: trio.Process) -> None:
                 await trio.sleep(0.02)
         _signalled(process.pid, signal.SIGKILL)
     await process.wait()
+
+
+def kill_all() -> None:
+    """Kill every command at once: this process is about to end."""
+    for group in list(_running):
+        _signalled(group, signal.SIGKILL)
 
 
 def _signalled(group: int, number: int) -> bool:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import shlex
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 
@@ -17,11 +18,8 @@ from runtimed.errors import RuntimedError
 
 __all__ = ["AGENTS", "HandlerUnusable", "as_handler", "load_agent", "load_handler"]
 
-#: The agents that come with the runtime, by name.
-AGENTS = {
-    "command": "runtimed.agents.handlers.command:from_environment",
-    "echo": "runtimed.agents.handlers.echo:Echo",
-}
+#: The agents that come with the runtime.
+AGENTS = ("command", "echo")
 
 
 class HandlerUnusable(RuntimedError):
@@ -63,15 +61,28 @@ def _is_async(function: Any) -> bool:
     )
 
 
-def load_agent(name: str) -> Handler:
-    """An agent that comes with the runtime. Raises: HandlerUnusable."""
-    if name not in AGENTS:
-        raise HandlerUnusable(f'unknown agent "{name}"')
-    module, _, maker = AGENTS[name].partition(":")
-    try:
-        return as_handler(getattr(importlib.import_module(module), maker)(), name)
-    except (ImportError, ValueError) as error:
-        raise HandlerUnusable(f"agent {name}: {error}") from error
+def load_agent(
+    name: str, *, command: str | None = None, output: Literal["text", "jsonl"] = "text"
+) -> Handler:
+    """An agent that comes with the runtime; `command` is the program that `command` runs.
+
+    Raises: HandlerUnusable.
+    """
+    if name == "echo":
+        from runtimed.agents.handlers.echo import Echo
+
+        return Echo()
+    if name == "command":
+        from runtimed.agents.handlers.command import CommandAgent
+
+        try:
+            argv = shlex.split(command or "")
+        except ValueError as error:
+            raise HandlerUnusable(f"the command cannot be read: {error}") from None
+        if not argv:
+            raise HandlerUnusable("the agent `command` needs a command")
+        return CommandAgent(argv, output)
+    raise HandlerUnusable(f'unknown agent "{name}"')
 
 
 def load_handler(place: str) -> Handler:

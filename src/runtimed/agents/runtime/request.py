@@ -32,7 +32,6 @@ from runtimed.agents.messages import (
 from runtimed.agents.redaction import Redactor, StreamRedactor, redacted
 from runtimed.agents.runtime.artifacts import Artifacts
 from runtimed.agents.runtime.commands import run_shell
-from runtimed.agents.runtime.downloads import download
 from runtimed.agents.runtime.logs import RequestLogger
 from runtimed.agents.runtime.outbox import Outbox
 from runtimed.agents.runtime.settings import RuntimeSettings
@@ -188,7 +187,11 @@ class Request:
     async def _fetch(
         self, wanted: Sequence[RuntimeEnvironmentDownloadableInterface] | None
     ) -> None:
-        for each in wanted or ():
+        if not wanted:
+            return
+        from runtimed.agents.runtime.downloads import download  # HTTP, for those who need it
+
+        for each in wanted:
             self.logger.info("Downloading into %s", each.working_dir)
             await download(each, self._desk.settings)
 

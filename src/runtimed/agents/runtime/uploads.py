@@ -17,7 +17,6 @@ from runtimed.agents.messages import (
     decode,
     encode,
 )
-from runtimed.agents.runtime.http import HttpFailed, put_file
 
 __all__ = ["Uploads"]
 
@@ -95,6 +94,8 @@ class Uploads:
         self._changed = trio.Event()
 
     async def _put(self, path: str, answer: ArtifactUploadResponseMessageInterface) -> None:
+        from runtimed.agents.runtime.http import HttpFailed, put_file
+
         try:
             self._tell()  # one question less
             for pause in (*_BACK_OFF, None):
