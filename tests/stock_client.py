@@ -108,6 +108,7 @@ class StockClient:
         self.doc.receive_sync_message(self.sync_state, Message.decode(body))
 
     async def send_sync(self) -> None:
+        """Say what is new, unless an answer to what was said before is still to be read."""
         message = self.doc.generate_sync_message(self.sync_state)
         if message is not None:
             await self.send(SYNC, message.encode())

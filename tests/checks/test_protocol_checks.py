@@ -220,10 +220,10 @@ async def test_check_07_edits_reach_the_other_peer_and_no_other_notebook(
     for name, (one, other) in pairs.items():
         await one.wait(lambda one=one: len(one.cell_ids()) == 3)  # type: ignore[misc]
         one.add_cell(f"from {name}", name, "9080")
-        await one.send_sync()
+        await one.confirm()
         await other.wait(lambda other=other, name=name: f"from {name}" in other.cell_ids())  # type: ignore[misc]
         other.append(f"from {name}", "!")
-        await other.send_sync()
+        await other.confirm()
         await one.wait(lambda one=one, name=name: one.source(f"from {name}") == f"{name}!")  # type: ignore[misc]
     for name, (one, other) in pairs.items():
         wanted = ["cell0", "cell1", "cell2", f"from {name}"]
@@ -357,7 +357,7 @@ async def test_w2_edits_and_broadcasts_flow_while_a_launch_takes_its_time(
     await client.send(1, launch)
     await client.hear("kernel_status", status="starting")
     client.add_cell("mine", "1", "80")
-    await client.send_sync()
+    await client.confirm()
     while "mine" not in other.replica.document:
         await other.sync()
     other.replica.document.insert_cell("theirs", "code", "2")
