@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 
 import pytest
 import trio
@@ -28,6 +29,19 @@ def test_a_call_raises_what_the_function_raises() -> None:
 
     with pytest.raises(LookupError):
         portal().call(fail)
+
+
+def test_a_function_may_run_things_in_the_thread_that_waits_for_it() -> None:
+    places: list[threading.Thread] = []
+
+    async def work(run_here: Callable[[Callable[[], None]], None]) -> str:
+        for _ in range(2):
+            run_here(lambda: places.append(threading.current_thread()))
+        await trio.lowlevel.checkpoint()
+        return "done"
+
+    assert portal().attend(work) == "done"
+    assert places == [threading.current_thread()] * 2
 
 
 async def test_a_call_can_be_made_where_trio_is_running() -> None:

@@ -178,6 +178,20 @@ def test_a_session_works_under_asyncio() -> None:
     assert peer.gone.is_set()
 
 
+def test_a_session_is_used_in_the_loop_that_opened_it() -> None:
+    session = RuntimeUseClient(transport=MemoryTransport(Reference0151())).session()
+
+    async def elsewhere() -> None:
+        with pytest.raises(RuntimeError, match="another event loop"):
+            await session.query("hi", options())
+
+    async def main() -> None:
+        async with session:
+            await asyncio.to_thread(trio.run, elsewhere)
+
+    asyncio.run(main())
+
+
 def test_a_session_ends_in_order_when_its_block_raises_and_at_once_when_cancelled() -> None:
     """Section 9.2"""
     transport = MemoryTransport(Reference0151())

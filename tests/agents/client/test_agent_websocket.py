@@ -422,6 +422,22 @@ async def test_what_waits_is_bounded_by_its_size() -> None:
     assert await inbox.get() is None
 
 
+async def test_however_much_waits_other_tasks_have_their_turn() -> None:
+    inbox = Inbox()
+    for _ in range(1000):
+        await inbox.put("x")
+    left: list[int] = []
+
+    async def other() -> None:
+        left.append(inbox.waiting)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(other)
+        for _ in range(1000):
+            await inbox.get()
+    assert left[0] > 0
+
+
 async def test_the_end_comes_behind_what_waits() -> None:
     inbox = Inbox()
     await inbox.put("x")

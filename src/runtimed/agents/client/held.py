@@ -30,6 +30,7 @@ class HeldConnection:
         self._connection: ConnectedTransport | None = None
         self._context: AbstractAsyncContextManager[ConnectedTransport] | None = None
         self._holder: _Holder | None = None
+        self._token: trio.lowlevel.TrioToken | None = None
 
     @property
     def connection(self) -> ConnectedTransport:
@@ -37,16 +38,22 @@ class HeldConnection:
         assert self._connection is not None
         return self._connection
 
+    def check_loop(self) -> None:
+        """Raises: RuntimeError in another event loop than the one it was opened in."""
+        if self._token is not None and self._token is not trio.lowlevel.current_trio_token():
+            raise RuntimeError("this session was opened in another event loop; use it there")
+
     async def open(self) -> None:
         """Connect. Raises: OSError; RuntimeError when it was open before."""
         if self._context is not None:
             raise RuntimeError("a session can be entered only once")
         self._context = self._transport.connect()
         if trio.lowlevel.in_trio_task():
+            self._token = trio.lowlevel.current_trio_token()
             self._connection = await self._context.__aenter__()
         else:
             holder = self._holder = _Holder(self._context)
-            self._connection = await portal().call_from_asyncio(holder.open)
+            self._connection, self._token = await portal().call_from_asyncio(holder.open)
 
     async def close(self, error: BaseException | None, leave: Leave) -> None:
         """Leave and disconnect. With an asyncio task that was cancelled, at once.
@@ -76,7 +83,7 @@ class _Holder:
         self._ended = trio.Event()
         self._result: outcome.Outcome[ConnectedTransport] | None = None
 
-    async def open(self) -> ConnectedTransport:
+    async def open(self) -> tuple[ConnectedTransport, trio.lowlevel.TrioToken]:
         # A system task: it outlives this call, and `_ended` is what waits for it.
         trio.lowlevel.spawn_system_task(self._hold)
         try:
@@ -85,7 +92,7 @@ class _Holder:
             self._scope.cancel()
             raise
         assert self._result is not None
-        return self._result.unwrap()
+        return self._result.unwrap(), trio.lowlevel.current_trio_token()
 
     async def close(self, leave: Leave, at_once: bool) -> None:
         try:

@@ -14,6 +14,10 @@ __all__ = ["INBOX_LIMIT", "Inbox"]
 #: Bytes that may wait before the socket is left alone. A single message may be larger.
 INBOX_LIMIT = 64 * 2**20
 
+#: After so many messages other tasks get their turn, however many wait. A turn of the loop for each
+#: would cost more than most of them.
+_TURN = 50
+
 
 class Inbox:
     """Messages in the order of their arrival, and then the end of the connection."""
@@ -22,6 +26,7 @@ class Inbox:
         self._limit = limit
         self._messages: deque[str | bytes] = deque()
         self._size = 0
+        self._taken = 0
         self._ended = False
         self._error: Exception | None = None
         self._readers = trio.lowlevel.ParkingLot()
@@ -31,6 +36,11 @@ class Inbox:
     def is_full(self) -> bool:
         """Whether whoever fills it has to wait."""
         return self._size >= self._limit
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait."""
+        return len(self._messages)
 
     async def put(self, message: str | bytes) -> None:
         """Add a message. Waits while too much is waiting already."""
@@ -53,7 +63,11 @@ class Inbox:
 
         Raises: the error of an end that was none in order, once all messages have been taken.
         """
-        await trio.lowlevel.checkpoint_if_cancelled()
+        self._taken += 1
+        if self._taken % _TURN:
+            await trio.lowlevel.checkpoint_if_cancelled()
+        else:
+            await trio.lowlevel.checkpoint()
         while not self._messages:
             if self._error is not None:
                 raise self._error

@@ -87,6 +87,7 @@ class RuntimeUseSession:
     # A call
 
     async def _call(self, request: Request[R], call: Call, invoke: Invoke) -> R:
+        self._held.check_loop()
         exchange = Exchange(request, call, invoke)
         with exchange.bounds.scope:
             exchange.begin()
