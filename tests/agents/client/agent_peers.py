@@ -242,7 +242,7 @@ class MemoryTransport:
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[MemoryConnection]:
-        from runtimed.agents.client.nurseries import open_bare_nursery
+        from runtimed.agents.client.plain_trio import open_bare_nursery
 
         peer = MemoryPeer()
         self.peers.append(peer)

@@ -21,6 +21,7 @@ from runtimed.agents.client.failures import AgentConnectionLost
 from runtimed.agents.client.held import HeldConnection
 from runtimed.agents.client.ledger import Ledger
 from runtimed.agents.client.options import ExecuteCommandsOptions, QueryOptions
+from runtimed.agents.client.plain_trio import take
 from runtimed.agents.client.request import R, Request, as_commands, as_query
 from runtimed.agents.client.transports import Message, PersistentTransport
 from runtimed.agents.client.uploads import Uploads
@@ -91,14 +92,15 @@ class RuntimeUseSession:
         exchange = Exchange(request, call, invoke)
         with exchange.bounds.scope:
             exchange.begin()
-            async with self._turn:
+            await take(self._turn)
+            try:
                 if self._broken is not None:
                     raise AgentRuntimeError(self._broken)
                 self._current = exchange
-                try:
-                    await self._converse(exchange)
-                finally:
-                    self._current = None
+                await self._converse(exchange)
+            finally:
+                self._current = None
+                self._turn.release()
         if exchange.bounds.exceeded in ("abort", _DEAF):
             self._broken = _DEAF
             await self._held.connection.close()

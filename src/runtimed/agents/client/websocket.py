@@ -26,7 +26,7 @@ from trio_websocket import (
 
 from runtimed.agents.client.failures import AgentConnectionLost, AgentUnreachable
 from runtimed.agents.client.inbox import Inbox
-from runtimed.agents.client.nurseries import open_bare_nursery
+from runtimed.agents.client.plain_trio import open_bare_nursery, take
 from runtimed.agents.client.transports import Message
 from runtimed.agents.messages import encode, parse_object
 from runtimed.errors import RemoteProtocolError
@@ -104,12 +104,19 @@ class ConnectedWebSocketTransport:
     async def _send(self, outgoing: trio.MemoryReceiveChannel[Message]) -> None:
         """Send what a request has to say. Returns when its channel is closed and empty."""
         with outgoing:
-            async with self._sending:
-                async for message in outgoing:
+            await take(self._sending)
+            try:
+                while True:
+                    # What is there is taken without a turn of the loop: it is nearly always one.
                     try:
-                        await self._socket.send_message(encode(message))
-                    except ConnectionClosed:
-                        return  # the reader has noticed, too
+                        message = outgoing.receive_nowait()
+                    except trio.WouldBlock:
+                        message = await outgoing.receive()
+                    await self._socket.send_message(encode(message))
+            except (trio.EndOfChannel, ConnectionClosed):
+                pass  # of which the reader has heard, too
+            finally:
+                self._sending.release()
 
     async def read(self) -> None:
         """Take messages from the socket. Returns when the connection has ended."""
