@@ -52,7 +52,7 @@ class ArtifactChanges:
 
     def settled(self, now: float, quiet: float) -> list[str]:
         """The files that have not changed for so long; they count as announced from now on."""
-        found = [path for path, each in self._unsettled.items() if now - each.since >= quiet]
+        found = sorted(p for p, each in self._unsettled.items() if now - each.since >= quiet)
         for path in found:
             self._announced[path] = self._unsettled.pop(path).look
         return found

@@ -44,11 +44,12 @@ def unpack_zip(archive: Path, folder: Path, limit: int, check: Callable[[], None
         with zipfile.ZipFile(archive) as file:
             entries = [(entry, _inside(root, entry.filename)) for entry in file.infolist()]
             links = []
+            folders = _Folders(root)
             for entry, target in entries:
                 check()
                 mode = entry.external_attr >> 16
                 if entry.is_dir():
-                    _make_folder(root, target)
+                    folders.make(target)
                 elif stat.S_ISLNK(mode):
                     if entry.file_size > 4096:
                         raise UnpackingFailed(f"link too long: {entry.filename!r}")
@@ -56,11 +57,14 @@ def unpack_zip(archive: Path, folder: Path, limit: int, check: Callable[[], None
                     links.append((target, os.fsdecode(file.read(entry))))
                 else:
                     with file.open(entry) as source:
-                        limit = _write(root, target, source, limit, check)
+                        folders.make(target.parent)
+                        limit = _write(target, source, limit, check)
                     if mode & 0o777:
                         target.chmod(mode & 0o777)
             # Last, so that nothing is written through one; each is checked against those before.
             for target, text in links:
+                folders = _Folders(root)
+                folders.make(target.parent)
                 _link(root, target, text)
     except (
         zipfile.BadZipFile,
@@ -82,21 +86,28 @@ def _inside(root: Path, name: str) -> Path:
     return root.joinpath(*(part for part in parts if part not in ("", ".")))
 
 
-def _make_folder(root: Path, folder: Path) -> None:
-    """Make a folder, unless that would happen outside the root, through a link."""
-    existing = folder
-    while not existing.exists() and existing != root:
-        existing = existing.parent
-    if not existing.resolve().is_relative_to(root):
-        raise UnpackingFailed(f"entry leaves the folder through a link: {folder.name[:200]!r}")
-    folder.mkdir(parents=True, exist_ok=True)
+class _Folders:
+    """Makes the folders of an archive below its root, and asks about each only once."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._made = {root}
+
+    def make(self, folder: Path) -> None:
+        """Raises: UnpackingFailed if that would happen outside the root, through a link."""
+        if folder in self._made:
+            return
+        existing = folder
+        while not existing.exists() and existing != self._root:
+            existing = existing.parent
+        if not existing.resolve().is_relative_to(self._root):
+            raise UnpackingFailed(f"entry leaves the folder through a link: {folder.name[:200]!r}")
+        folder.mkdir(parents=True, exist_ok=True)
+        self._made.add(folder)
 
 
-def _write(
-    root: Path, target: Path, source: IO[bytes], limit: int, check: Callable[[], None]
-) -> int:
+def _write(target: Path, source: IO[bytes], limit: int, check: Callable[[], None]) -> int:
     """Write a file; what is left of the limit."""
-    _make_folder(root, target.parent)
     if target.is_symlink():
         target.unlink()  # it is replaced, not what it points to
     with target.open("wb") as file:
@@ -110,7 +121,6 @@ def _write(
 
 
 def _link(root: Path, target: Path, text: str) -> None:
-    _make_folder(root, target.parent)
     if not text or "\0" in text or not (target.parent / text).resolve().is_relative_to(root):
         raise UnpackingFailed(f"link leaves the folder: {target.name[:200]!r}")
     if target.is_symlink() or target.is_file():

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
 import attrs
@@ -99,14 +100,50 @@ async def fetch(
                     url = urljoin(url, target)
                     continue
                 _raise_for_status(response)
-                received = 0
-                async for chunk in response.aiter_stream():
-                    received += len(chunk)
-                    if received > max_bytes:
-                        raise HttpFailed(f"larger than {max_bytes} bytes", response.status)
-                    take(chunk)
+                await _hand_over(response, take, max_bytes)
                 return
     raise HttpFailed(f"more than {_REDIRECTS} redirects", 310)
+
+
+async def _hand_over(
+    response: httpcore.Response, take: Callable[[bytes], object], max_bytes: int
+) -> None:
+    received = 0
+    failure: Exception | None = None
+    # Left by cancelling alone: httpcore's iterators, one inside the other, are closed by what is
+    # raised in the innermost, and by nothing else.
+    with trio.CancelScope() as scope:
+        async for chunk in response.aiter_stream():
+            if failure is not None:
+                continue
+            received += len(chunk)
+            try:
+                if received > max_bytes:
+                    raise HttpFailed(f"larger than {max_bytes} bytes", response.status)
+                take(chunk)
+            except (HttpFailed, OSError) as error:
+                failure = error
+                scope.cancel()
+    if failure is not None:
+        raise failure
+
+
+class _Body:
+    """What a file holds, in chunks. No generator: nobody would close it if a PUT ends early."""
+
+    def __init__(self, file: Any, size: int) -> None:
+        self._file = file
+        self._left = size  # what is appended meanwhile goes with the next announcement
+
+    def __aiter__(self) -> _Body:
+        return self
+
+    async def __anext__(self) -> bytes:
+        chunk: bytes = await self._file.read(min(_CHUNK, self._left))
+        if not chunk:
+            raise StopAsyncIteration
+        self._left -= len(chunk)
+        return chunk
 
 
 async def put_file(url: str, path: Path, *, content_type: str, timeout: float) -> None:
@@ -118,12 +155,6 @@ async def put_file(url: str, path: Path, *, content_type: str, timeout: float) -
     async with await trio.open_file(path, "rb") as file:
         size = os.fstat(file.wrapped.fileno()).st_size
 
-        async def body() -> AsyncIterator[bytes]:
-            left = size  # what is appended meanwhile goes with the next announcement
-            while left and (chunk := await file.read(min(_CHUNK, left))):
-                left -= len(chunk)
-                yield chunk
-
         headers = [
             (b"Host", urlsplit(url).netloc.rpartition("@")[2].encode()),
             (b"Content-Length", str(size).encode()),
@@ -131,7 +162,11 @@ async def put_file(url: str, path: Path, *, content_type: str, timeout: float) -
         ]
         async with _failing(), _client(url) as pool:
             request = pool.stream(
-                "PUT", url, headers=headers, content=body(), extensions=_timeouts(timeout)
+                "PUT",
+                url,
+                headers=headers,
+                content=_Body(file, size),
+                extensions=_timeouts(timeout),
             )
             async with request as response:
                 _raise_for_status(response)
