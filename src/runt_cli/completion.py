@@ -7,7 +7,7 @@ import click
 __all__ = ["completion"]
 
 
-@click.command
+@click.command(short_help="Print the script that completes commands in a shell.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
     """Print the script with which a shell completes commands, options and notebooks.

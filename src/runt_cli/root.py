@@ -46,6 +46,23 @@ def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool
         "clean": "runt_cli.jupyter.deprecated:clean",
         "dev": "runt_cli.dev:dev",
     },
+    # Without second names, old ones, and what only makes sense in development.
+    sections={
+        "Notebooks": (
+            "run",
+            "exec",
+            "open",
+            "notebooks",
+            "inspect",
+            "interrupt",
+            "stop",
+            "trust",
+            "env",
+        ),
+        "Kernels": ("ps", "jupyter"),
+        "Daemon": ("status", "logs", "doctor", "daemon"),
+        "More": ("agent", "completion"),
+    },
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

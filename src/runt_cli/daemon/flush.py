@@ -7,7 +7,7 @@ import click
 __all__ = ["flush"]
 
 
-@click.command
+@click.command(short_help="Throw the pooled environments away and build new ones.")
 def flush() -> None:
     """Throw the pooled environments away; the daemon builds them anew.
 

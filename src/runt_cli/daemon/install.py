@@ -9,7 +9,7 @@ import click
 __all__ = ["install"]
 
 
-@click.command
+@click.command(short_help="Install the daemon as a service of this user.")
 @click.option(
     "--binary",
     type=click.Path(path_type=Path),

@@ -7,7 +7,7 @@ import click
 __all__ = ["list_worktrees"]
 
 
-@click.command("list-worktrees")
+@click.command("list-worktrees", short_help="List the daemons of worktrees.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_worktrees(as_json: bool) -> None:
     """List the daemons that worktrees have of their own, running or not.

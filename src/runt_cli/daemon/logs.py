@@ -10,7 +10,7 @@ __all__ = ["logs"]
 _PATIENCE = 2.0
 
 
-@click.command
+@click.command(short_help="Show the end of the daemon's log, or follow it.")
 @click.option("-f", "--follow", is_flag=True, help="Go on printing what is added, until Ctrl-C.")
 @click.option(
     "-n",

@@ -7,7 +7,7 @@ import click
 __all__ = ["ping"]
 
 
-@click.command
+@click.command(short_help="Check that the daemon answers.")
 def ping() -> None:
     """Check that the daemon answers; the exit code tells.
 

@@ -7,7 +7,7 @@ import click
 __all__ = ["shutdown"]
 
 
-@click.command
+@click.command(short_help="End the daemon, whoever started it.")
 def shutdown() -> None:
     """Ask the daemon to end, and wait until its process has gone.
 

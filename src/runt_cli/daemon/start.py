@@ -7,7 +7,7 @@ import click
 __all__ = ["start"]
 
 
-@click.command
+@click.command(short_help="Start the daemon in the background.")
 def start() -> None:
     """Start the daemon in the background, and wait until it answers.
 

@@ -7,7 +7,7 @@ import click
 __all__ = ["stop"]
 
 
-@click.command
+@click.command(short_help="Stop the daemon and all its kernels.")
 def stop() -> None:
     """Stop the daemon and all its kernels; returns when they are gone.
 

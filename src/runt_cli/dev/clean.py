@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["clean"]
 
 
-@click.command
+@click.command(short_help="Remove what daemons of worktrees have left.")
 @click.option("--hash", "digits", metavar="HASH", help="The worktree of this hash, or its start.")
 @click.option("--all", "everything", is_flag=True, help="All worktrees.")
 @click.option("--stale", is_flag=True, help="Those whose worktree is gone.")

@@ -16,6 +16,7 @@ __all__ = ["env"]
         "clean": "runt_cli.env.clean:clean",
         "explain": "runt_cli.env.explain:explain",
     },
+    short_help="Look at the environments that kernels run in.",
 )
 def env() -> None:
     """Look at the environments that kernels run in, and remove those that nobody uses."""

@@ -20,6 +20,7 @@ __all__ = ["jupyter"]
         "console": "runt_cli.jupyter.console:console",
         "clean": "runt_cli.jupyter.clean:clean",
     },
+    short_help="Kernels outside of the daemon, with a connection file.",
 )
 def jupyter() -> None:
     """Kernels outside of the daemon: those with a Jupyter connection file."""

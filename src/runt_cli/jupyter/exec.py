@@ -9,7 +9,7 @@ from runt_cli.options import timeout_option
 __all__ = ["exec_"]
 
 
-@click.command("exec")
+@click.command("exec", short_help="Run a piece of code in a running kernel.")
 @click.argument("kernel_id", metavar="ID")
 @click.argument("code", metavar="[CODE]", required=False)
 @timeout_option("Interrupt it when it runs longer.")

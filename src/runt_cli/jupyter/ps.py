@@ -7,7 +7,7 @@ import click
 __all__ = ["ps"]
 
 
-@click.command
+@click.command(short_help="List these kernels, and those of the daemon.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("-v", "--verbose", is_flag=True, help="Show ports and files, also of dead kernels.")
 def ps(as_json: bool, verbose: bool) -> None:

@@ -7,7 +7,7 @@ import click
 __all__ = ["start"]
 
 
-@click.command
+@click.command(short_help="Start an installed kernel.")
 @click.argument("name")
 def start(name: str) -> None:
     """Start an installed kernel, detached from the terminal, in the current folder.

@@ -15,7 +15,10 @@ __all__ = ["serve"]
 _GIB = 1 << 30
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.command(
+    short_help="Serve an agent over WebSockets.",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.option(
     "--handler",
     metavar="PLACE",
