@@ -51,7 +51,9 @@ def test_the_longest_secret_is_replaced_first() -> None:
 
 def test_what_was_put_in_is_not_redacted_again() -> None:
     """Section 4: secrets found inside `[REDACTED]`."""
-    assert Redactor(["key", "RED", "E"]).text("key") == "[REDACTED]"
+    redactor = Redactor(["key", "RED", "E"])
+    assert redactor.text("a key") == "a [REDACTED]"
+    assert redactor.text(redactor.text("a key")) == "a [REDACTED]"
 
 
 def test_text_is_held_back_only_while_it_may_begin_a_secret() -> None:

@@ -37,7 +37,10 @@ class Redactor:
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        self.secrets = sorted({each for each in secrets if each}, key=lambda each: -len(each))
+        found = {each for each in secrets if each}
+        if found:
+            found.add(REPLACEMENT)  # so that a text which is redacted already stays as it is
+        self.secrets = sorted(found, key=lambda each: -len(each))
         self._pattern = re.compile("|".join(map(re.escape, self.secrets)))
 
     def text(self, text: str) -> str:

@@ -14,19 +14,22 @@ from types import FrameType
 
 import trio
 
-__all__ = ["watch_loop"]
+__all__ = ["PATIENCE", "watch_loop"]
+
+#: A longer block is logged. Seconds.
+PATIENCE = 2.0
 
 
 async def watch_loop(
     logger: logging.Logger,
     *,
-    patience: float = 2.0,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Watch the loop that this runs in. Runs until cancelled.
 
-    Units: patience in seconds; a longer block is logged, once, with the line that blocks.
+    A block is logged once, with the line that blocks.
     """
+    patience = PATIENCE
     turning = threading.Event()
     over = threading.Event()
     loop_thread = threading.get_ident()

@@ -11,6 +11,7 @@ import math
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import TypeAlias
@@ -18,6 +19,7 @@ from typing import TypeAlias
 import trio
 
 from runtimed.errors import RuntimedError
+from runtimed.processes import processes_from_proc
 
 __all__ = ["CommandNotStarted", "OnOutput", "kill_all", "run_program", "run_shell", "stop_group"]
 
@@ -153,17 +155,29 @@ class _Relay:
 
 
 async def stop_group(process: trio.Process) -> None:
-    """Ask the process group that a program leads to end, and kill what has not after two seconds.
+    """Ask all that a program has started to end, and kill what has not after two seconds.
 
-    Shielded by its caller. Returns when no process of the group is left, or all have been killed.
+    Shielded by its caller. Returns when none of it is left, or all of it has been killed.
     """
-    if _signalled(process.pid, signal.SIGTERM):
+    session = process.pid
+    if _signalled(session, signal.SIGTERM):
         with trio.move_on_after(_TERM_GRACE):
             await process.wait()
-            while _signalled(process.pid, 0):  # noqa: ASYNC110 - nobody tells us of their end
-                await trio.sleep(0.02)
-        _signalled(process.pid, signal.SIGKILL)
+            while _left(session):
+                await trio.sleep(0.05)
+        _signalled(session, signal.SIGKILL)
+        for pid in _left(session):  # a group of its own, in the same session
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
     await process.wait()
+
+
+def _left(session: int) -> list[int]:
+    """The processes of a session that still run. (Zombies don't, and may have nobody who reaps
+    them in a container; that they are in the group still is why the group is not asked.)"""
+    if sys.platform == "linux":
+        return [each.pid for each in processes_from_proc() if each.session == session]
+    return [session] if _signalled(session, 0) else []
 
 
 def kill_all() -> None:
