@@ -163,7 +163,7 @@ async def stop_group(process: trio.Process) -> None:
     if _signalled(session, signal.SIGTERM):
         with trio.move_on_after(_TERM_GRACE):
             await process.wait()
-            while _left(session):
+            while _left(session):  # noqa: ASYNC110 - nobody tells us of their end
                 await trio.sleep(0.05)
         _signalled(session, signal.SIGKILL)
         for pid in _left(session):  # a group of its own, in the same session
