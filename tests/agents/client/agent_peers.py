@@ -199,6 +199,8 @@ class MemoryConnection:
 
     async def _forward(self, outgoing: trio.MemoryReceiveChannel[Message]) -> None:
         async for message in outgoing:
+            if self.closed:
+                return
             # As a socket has it, what is not JSON does not get through.
             self._peer.to_runtime.send_nowait(json.loads(json.dumps(message)))
 
