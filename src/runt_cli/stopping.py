@@ -8,7 +8,7 @@ from typing import Any
 from runt_cli.asking import IS_IT_RUNNING, WORK_LIMIT, daemon_client
 from runt_cli.failure import Fail, fail
 from runt_cli.open_notebooks import open_notebooks
-from runt_cli.which_notebook import Room, find_room, not_found
+from runt_cli.which_notebook import Room, find_room, names_file, not_found
 from runtimed.errors import DaemonSilent, DaemonUnreachable, RuntimedError
 
 __all__ = ["interrupt_notebook", "stop_notebooks"]
@@ -52,8 +52,11 @@ def _notebook_id(text: str, rooms: Sequence[Room], verb: str) -> str:
     from runtimed.jupyter.connection_files import connection_files, kernel_id_of
     from runtimed.jupyter.folders import runtime_folder
 
-    if text in map(kernel_id_of, connection_files(runtime_folder())[0]):
-        raise Fail(f"{text} is a kernel of Jupyter: use 'runt jupyter {verb} {text}'")
+    if not names_file(text):
+        ids = sorted(map(kernel_id_of, connection_files(runtime_folder())[0]))
+        meant = [text] if text in ids else [each for each in ids if text and each.startswith(text)]
+        if len(meant) == 1:
+            raise Fail(f"{meant[0]} is a kernel of Jupyter: use 'runt jupyter {verb} {meant[0]}'")
     raise not_found(text)
 
 

@@ -16,16 +16,21 @@ from typing import Any, TypeAlias
 from runt_cli.failure import Fail
 from runt_cli.terminal import tilde
 
-__all__ = ["Room", "absolute_path", "find_room", "not_found", "notebook_id_of", "which_room"]
+__all__ = [
+    "Room",
+    "absolute_path",
+    "find_room",
+    "names_file",
+    "not_found",
+    "notebook_id_of",
+    "which_room",
+]
 
 #: A room as `DaemonClient.list_rooms` describes it.
 Room: TypeAlias = Mapping[str, Any]
 
-#: Characters of an id that must be given at least.
-_SHORTEST_PREFIX = 4
-
 _SUFFIX = ".ipynb"
-_ID_BEGINNING = re.compile(rf"[0-9A-Za-z_-]{{{_SHORTEST_PREFIX},}}")
+_ID_BEGINNING = re.compile(r"[0-9A-Za-z_-]+")
 
 
 def which_room(text: str, rooms: Sequence[Room]) -> Room:
@@ -43,31 +48,51 @@ def find_room(text: str, rooms: Sequence[Room]) -> Room | None:
     """The open notebook that a user's text means, None if none is.
 
     What is exact goes before what is a guess: the whole id, then the path, then the beginning of an
-    id, of the notebook or of its kernel, then the mere name of the file.
+    id, of the notebook or of its kernel, or the mere name of the file. A text that is the path of a
+    file which is there means that file alone, open or not.
     Raises: Fail that lists the candidates, if the first of these that fits fits several.
     """
     if not text:
         return None
     paths = {_composed(path) for path in _paths(text)}
-    looks: Sequence[Callable[[Room], bool]] = (
+    exact: Sequence[Callable[[Room], bool]] = (
         lambda room: text in (room["notebook_id"], room.get("kernel_id")),
         lambda room: bool({_composed(path) for path in _paths_of(room)} & paths),
-        lambda room: _begins(room, text),
-        lambda room: _has_name(room, text),
     )
-    for look in looks:
-        found = [room for room in rooms if look(room)]
-        if len(found) > 1:
-            names = ", ".join(sorted(tilde(str(room["notebook_id"])) for room in found))
-            raise Fail(f"'{text}' means {len(found)} open notebooks: {names}")
-        if found:
-            return found[0]
-    return None
+    for look in exact:
+        if found := [room for room in rooms if look(room)]:
+            return _only(text, found)
+    if names_file(text):
+        return None
+    found = [room for room in rooms if _begins(room, text) or _has_name(room, text)]
+    return _only(text, found) if found else None
+
+
+def _only(text: str, found: Sequence[Room]) -> Room:
+    if len(found) > 1:
+        names = ", ".join(sorted(_candidate(text, room) for room in found))
+        raise Fail(f"'{text}' means {len(found)} open notebooks: {names}")
+    return found[0]
+
+
+def _candidate(text: str, room: Room) -> str:
+    """How a notebook is told from others that a text may mean, too."""
+    name, kernel_id = tilde(str(room["notebook_id"])), str(room.get("kernel_id") or "")
+    by_kernel = kernel_id.lower().startswith(text.lower())
+    return f"{name} (kernel {kernel_id})" if by_kernel else name
+
+
+def names_file(text: str) -> bool:
+    """Whether a text is the path of a file that is there, be it without the suffix."""
+    return any(os.path.isfile(path) for path in _paths(text))  # noqa: PTH113
 
 
 def not_found(text: str) -> Fail:
     """The Fail for a text that means no open notebook."""
-    return Fail(f"Notebook not found: {text}. Use 'runt notebooks' to see open notebooks.")
+    hint = "Use 'runt notebooks' to see open notebooks."
+    if text and names_file(text):
+        return Fail(f"{text} is not open. {hint}")
+    return Fail(f"Notebook not found: {text}. {hint}")
 
 
 def notebook_id_of(text: str) -> str:

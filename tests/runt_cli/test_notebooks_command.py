@@ -125,6 +125,20 @@ def test_several_are_stopped_and_one_that_is_none_does_not_hold_up_the_others(
     assert sum(isinstance(request, pool.ShutdownNotebook) for request in daemon.asked) == 2
 
 
+def test_a_file_that_is_not_open_stops_no_other_of_its_name(daemon: Daemon, tmp_path: Path) -> None:
+    (tmp_path / "long.ipynb").write_text("{}")
+    other = str(tmp_path / "sub" / "long.ipynb")
+    daemon.rooms = [pool.RoomInfo(other, 1, True, path=other)]
+    for command in ("stop", "interrupt"):
+        for name in ("long.ipynb", "long"):
+            done = run_command(command, name)
+            assert (done.exit_code, done.stdout) == (1, "")
+            assert done.stderr == (
+                f"{name} is not open. Use 'runt notebooks' to see open notebooks.\n"
+            )
+    assert [room.notebook_id for room in daemon.rooms] == [other]
+
+
 def test_all_are_stopped(daemon: Daemon) -> None:
     done = run_command("shutdown", "--all")
     assert (done.exit_code, done.stderr) == (0, "")

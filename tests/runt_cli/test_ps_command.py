@@ -212,6 +212,7 @@ def test_they_can_not_be_stopped_as_notebooks_and_are_not_offered(
     assert (done.exit_code, done.stdout) == (1, "")
     line = "bold-otter is a kernel of Jupyter: use 'runt jupyter stop bold-otter'\n"
     assert done.stderr == line
+    assert run_command("stop", "bold").stderr == line
 
 
 def test_they_are_listed_without_a_daemon_which_is_an_error_all_the_same(

@@ -56,7 +56,7 @@ def test_letters_and_their_accents_may_be_apart(folder: Path) -> None:
     assert find_room("Überblick Q1", [room(path)]) is not None
 
 
-@pytest.mark.parametrize("text", [ONE, ONE[:4], ONE[:9], ONE[:8].upper()])
+@pytest.mark.parametrize("text", [ONE, ONE[:1], ONE[:4], ONE[:9], ONE[:8].upper()])
 def test_an_id_may_be_given_by_its_beginning(folder: Path, text: str) -> None:
     assert which_room(text, [room(ONE), room("/a/b.ipynb")])["notebook_id"] == ONE
 
@@ -78,6 +78,33 @@ def test_the_file_in_this_folder_goes_before_one_of_its_name_elsewhere(folder: P
     assert which_room("Überblick Q1", [room(there), room(here)])["notebook_id"] == here
 
 
+@pytest.mark.parametrize(
+    "text", ["Überblick Q1.ipynb", "Überblick Q1", "./Überblick Q1.ipynb", "link.ipynb"]
+)
+def test_a_file_that_is_there_is_never_another_of_its_name(folder: Path, text: str) -> None:
+    others = [room(str(folder / "sub" / name)) for name in ("Überblick Q1.ipynb", "link.ipynb")]
+    with pytest.raises(Fail) as caught:
+        which_room(text, others)
+    assert caught.value.exit_code == 1
+    assert caught.value.message == (
+        f"{text} is not open. Use 'runt notebooks' to see open notebooks."
+    )
+
+
+def test_a_file_that_is_there_is_no_beginning_of_an_id(folder: Path) -> None:
+    (folder / "0b.ipynb").write_text("{}")
+    assert find_room("0b", [room(ONE)]) is None
+
+
+def test_a_beginning_that_is_also_a_name_means_both(folder: Path) -> None:
+    rooms = [room(ONE), room("/a/0.ipynb"), room("/a/1.ipynb", kernel_id="0cafe")]
+    with pytest.raises(Fail) as caught:
+        which_room("0", rooms)
+    assert caught.value.message == (
+        f"'0' means 3 open notebooks: /a/0.ipynb, /a/1.ipynb (kernel 0cafe), {ONE}"
+    )
+
+
 def test_what_means_several_names_them(folder: Path) -> None:
     with pytest.raises(Fail) as caught:
         which_room("0b2f", [room(ONE), room(OTHER)])
@@ -87,7 +114,7 @@ def test_what_means_several_names_them(folder: Path) -> None:
     assert caught.value.message == "'b' means 2 open notebooks: /a/b.ipynb, ~/c/b.ipynb"
 
 
-@pytest.mark.parametrize("text", ["0b2", "", "missing", "/a", "/a/", "x/b.ipynb", ONE + "0", "%"])
+@pytest.mark.parametrize("text", ["7", "", "missing", "/a", "/a/", "x/b.ipynb", ONE + "0", "%"])
 def test_what_means_none_is_not_found(folder: Path, text: str) -> None:
     with pytest.raises(Fail) as caught:
         which_room(text, [room(ONE), room("/a/b.ipynb")])
