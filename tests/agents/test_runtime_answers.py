@@ -137,6 +137,16 @@ async def test_the_first_error_that_a_handler_sends_is_the_one_terminal() -> Non
         }
 
 
+async def test_an_error_whose_metadata_is_no_json_is_a_terminal_too() -> None:
+    """Section 10.2: `metadata` must be JSON-serialisable; not so gives an `error_message`."""
+
+    def refuse(_: Invocation, sender: Sender) -> None:
+        sender.send_error_message("first", {"it": object()})
+
+    (terminal,) = await answered(refuse)
+    assert "cannot be written as JSON" in terminal["error"]
+
+
 async def test_what_a_handler_gets() -> None:
     """Section 10.2."""
     got: list[Invocation] = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +14,8 @@ from runtimed.agents.messages import (
     ResultMessageInterface,
     StructuredOutputResult,
     TextResult,
+    decode,
+    render_for_client,
 )
 from runtimed.agents.sizes import (
     SMALLEST_LIMIT,
@@ -133,22 +137,27 @@ def test_a_tail_keeps_the_end_and_counts_the_rest() -> None:
 def test_a_result_that_does_not_fit_says_so() -> None:
     """Section 8.4; weakness 28."""
     result = ResultMessageInterface(data=TextResult(text="x" * LIMIT), metadata={})
-    error = fitting_terminal(result, LIMIT)
-    assert isinstance(error, ErrorMessageInterface)
-    assert error.error == (
+    error = terminal(result)
+    assert error["error"] == (
         f"Result too large: {message_size(result)} bytes, the client reads at most {LIMIT}"
     )
     small = ResultMessageInterface(data=StructuredOutputResult(structured_output={}))
-    assert fitting_terminal(small, LIMIT) is small
+    assert terminal(small) == render_for_client(small)
 
 
 def test_an_error_that_does_not_fit_keeps_its_beginning() -> None:
-    error = fitting_terminal(ErrorMessageInterface(error="no: " + "ä" * 9000, metadata={}), LIMIT)
-    assert isinstance(error, ErrorMessageInterface)
-    assert error.error.startswith("no: ää")
-    assert message_size(error) <= LIMIT
-    error = fitting_terminal(
-        ErrorMessageInterface(error="no", metadata={"much": "x" * 9000}), LIMIT
-    )
-    assert isinstance(error, ErrorMessageInterface)
-    assert error.error == "no"
+    error = terminal(ErrorMessageInterface(error="no: " + "ä" * 9000, metadata={}))
+    assert error["error"].startswith("no: ää")
+    error = terminal(ErrorMessageInterface(error="no", metadata={"much": "x" * 9000}))
+    assert error == {
+        "message_type": "error_message",
+        "error": "no",
+        "metadata": {"metadata_omitted": True},
+    }
+
+
+def terminal(message: ResultMessageInterface | ErrorMessageInterface) -> dict[str, Any]:
+    text = fitting_terminal(message, LIMIT)
+    assert len(text.encode()) <= LIMIT
+    read: dict[str, Any] = decode(text)
+    return read

@@ -195,18 +195,16 @@ def _end_of(text: str, limit: int) -> str:
     return kept
 
 
-def fitting_terminal(
-    message: AgentRuntimeMessageInterface, limit: int
-) -> AgentRuntimeMessageInterface:
-    """The terminal if it fits; an error with as much of its text as fits; else that it is too
-    large."""
-    size = message_size(message)
-    if size <= limit:
-        return message
+def fitting_terminal(message: AgentRuntimeMessageInterface, limit: int) -> str:
+    """The terminal as JSON if it fits; an error with as much of its text as fits; else that it is
+    too large."""
+    text = encode(render_for_client(message))
+    if len(text) * 4 <= limit or (size := len(text.encode())) <= limit:
+        return text
     if isinstance(message, ErrorMessageInterface):
-        return ErrorMessageInterface(
-            error=shortened(message.error, limit - _OVERHEAD), metadata={"metadata_omitted": True}
-        )
-    return ErrorMessageInterface(
-        error=f"Result too large: {size} bytes, the client reads at most {limit}", metadata={}
-    )
+        shown = shortened(message.error, limit - _OVERHEAD)
+        error = ErrorMessageInterface(error=shown, metadata={"metadata_omitted": True})
+    else:
+        told = f"Result too large: {size} bytes, the client reads at most {limit}"
+        error = ErrorMessageInterface(error=told, metadata={})
+    return encode(render_for_client(error))

@@ -183,7 +183,7 @@ class RuntimeConnection:
         assert request is not None
         self._next = None
         nursery.start_soon(request.run)
-        await request.decided.wait()
+        await request.wait_decided()
         if not request.done.is_set():
             with trio.move_on_after(_PROMPT):
                 await request.done.wait()
@@ -195,8 +195,9 @@ class RuntimeConnection:
             if closes_after_result(option, legacy=request.legacy):
                 self._ending = self._ending or "result"
         # The next one starts when nothing of this one runs, unless it clings to its life.
-        with trio.move_on_after(self._settings.cancel_grace):
-            await request.done.wait()
+        if not request.done.is_set():
+            with trio.move_on_after(self._settings.cancel_grace):
+                await request.done.wait()
         if not request.done.is_set():
             request.logger.warning("The handler does not end though its request was cancelled")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -90,14 +91,13 @@ class Request:
         self._scope = trio.CancelScope()
         self._closed = False
         self._sent_error: ErrorMessageInterface | None = None
-        self._outcome: AgentRuntimeMessageInterface | None = None
+        self._terminal: str | None = None
         self._cancel_metadata: dict[str, Any] = {}
         #: Set when it is to end early, just before what runs is cancelled.
         self.cancelled = trio.Event()
         #: Set when nothing of it runs any more.
         self.done = trio.Event()
-        #: Set with either of the two.
-        self.decided = trio.Event()
+        self._decided = trio.Event()  # set with either of the two
         #: Nobody waits for its terminal: the client has asked something else, or is gone.
         self.unwanted = False
 
@@ -108,17 +108,30 @@ class Request:
         self._cancel_metadata = self._cancel_metadata or metadata or {}
         self.unwanted = self.unwanted or unwanted
         self.cancelled.set()
-        self.decided.set()
+        self._decided.set()
         self._scope.cancel()
+
+    async def wait_decided(self) -> None:
+        """Wait until it is over or is to end early; signs of life are sent meanwhile."""
+        interval = self._desk.settings.heartbeat_interval or math.inf
+        began = trio.current_time()
+        while not self._decided.is_set():
+            with trio.move_on_after(interval):
+                await self._decided.wait()
+                return
+            elapsed = int((trio.current_time() - began) * 1000)
+            beat = HeartbeatMessageInterface(phase="request_in_flight", elapsed_ms=elapsed)
+            self._desk.outbox.put_always(encode(render_for_client(beat)))
 
     def close(self) -> str | None:
         """End it for its client: from now on it says nothing. Its terminal, as it is sent."""
         self._closed = True
         if self.unwanted:
             return None
-        if self.cancelled.is_set() or self._outcome is None:
-            self._outcome = ErrorMessageInterface(error=CANCELLED, metadata=self._cancel_metadata)
-        return encode(render_for_client(self._outcome))
+        if self.cancelled.is_set() or self._terminal is None:
+            cancelled = ErrorMessageInterface(error=CANCELLED, metadata=self._cancel_metadata)
+            return encode(render_for_client(cancelled))
+        return self._terminal
 
     # ------------------------------------------------------------------ its work
 
@@ -128,41 +141,39 @@ class Request:
             with self._scope:
                 outcome = await self._ended()
                 try:
-                    self._outcome = fitting_terminal(redacted(outcome, self._redactor), self._limit)
+                    self._terminal = self._written(outcome)
                 except (TypeError, ValueError, RecursionError) as error:
-                    self._outcome = self._failed(
-                        AgentRuntimeError(f"The result cannot be written as JSON: {error}")
-                    )
+                    why = f"The result cannot be written as JSON: {error}"
+                    self.logger.error("Request failed: %s", why)
+                    self._terminal = self._written(ErrorMessageInterface(error=why, metadata={}))
         finally:
             self.done.set()
-            self.decided.set()
+            self._decided.set()
 
     async def _ended(self) -> AgentRuntimeMessageInterface:
         """Its terminal, once its artifacts are where they should be."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._heartbeats)
-            try:
-                outcome = await self._steps()
-            except Exception as error:
-                # What we raise says all in its text; what others raise needs its traceback.
-                foreign = None if isinstance(sole_error(error), RuntimedError) else error
-                self.logger.error("Request failed: %s", error_text(error), exc_info=foreign)
-                outcome = self._failed(error)
-            if self._desk.artifacts.watching:
-                with trio.move_on_after(self._desk.settings.flush_wait) as scope:
-                    await self._desk.artifacts.flush()
-                left = scope.deadline - trio.current_time()
-                await self._desk.uploads.wait_done(max(0.0, left))
-            nursery.cancel_scope.cancel()
+        try:
+            outcome = await self._steps()
+        except Exception as error:
+            # What we raise says all in its text; what others raise needs its traceback.
+            foreign = None if isinstance(sole_error(error), RuntimedError) else error
+            self.logger.error("Request failed: %s", error_text(error), exc_info=foreign)
+            outcome = self._failed(error)
+        if self._desk.artifacts.watching:
+            with trio.move_on_after(self._desk.settings.flush_wait) as scope:
+                await self._desk.artifacts.flush()
+            left = scope.deadline - trio.current_time()
+            await self._desk.uploads.wait_done(max(0.0, left))
         return outcome
 
     def _failed(self, error: BaseException) -> AgentRuntimeMessageInterface:
         if self._sent_error is not None:
-            outcome = self._sent_error
-        else:
-            debug = self._desk.settings.debug
-            metadata = metadata_of(error, debug=debug)
-            outcome = ErrorMessageInterface(error=error_text(error), metadata=metadata)
+            return self._sent_error
+        metadata = metadata_of(error, debug=self._desk.settings.debug)
+        return ErrorMessageInterface(error=error_text(error), metadata=metadata)
+
+    def _written(self, outcome: AgentRuntimeMessageInterface) -> str:
+        """A terminal as its client may read it. Raises: TypeError and others if it is no JSON."""
         return fitting_terminal(redacted(outcome, self._redactor), self._limit)
 
     async def _steps(self) -> AgentRuntimeMessageInterface:
@@ -306,15 +317,3 @@ class Request:
     ) -> None:
         if not self._closed:
             await self._desk.outbox.put(encode(render_for_client(message)))
-
-    async def _heartbeats(self) -> None:
-        interval = self._desk.settings.heartbeat_interval
-        if interval <= 0:
-            return
-        began = trio.current_time()
-        while True:
-            await trio.sleep(interval)
-            elapsed = int((trio.current_time() - began) * 1000)
-            beat = HeartbeatMessageInterface(phase="request_in_flight", elapsed_ms=elapsed)
-            if not self._closed:
-                self._desk.outbox.put_always(encode(render_for_client(beat)))
