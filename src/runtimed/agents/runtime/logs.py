@@ -6,7 +6,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Mapping
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from runtimed.agents.redaction import Redactor
 
@@ -15,7 +15,13 @@ __all__ = ["LOGGER", "RequestLogger", "log_to_streams"]
 LOGGER = logging.getLogger("runtimed.agents.runtime")
 
 
-class RequestLogger(logging.LoggerAdapter[logging.Logger]):
+if TYPE_CHECKING:
+    _LoggerAdapter = logging.LoggerAdapter[logging.Logger]
+else:
+    _LoggerAdapter = logging.LoggerAdapter  # takes no parameter before Python 3.11
+
+
+class RequestLogger(_LoggerAdapter):
     """Logs as `[<source_id>] text`. Tracebacks are part of the text, and redacted with it."""
 
     def __init__(self, logger: logging.Logger, source_id: str, redactor: Redactor) -> None:
