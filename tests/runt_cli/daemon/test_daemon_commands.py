@@ -136,12 +136,13 @@ def test_a_stale_info_file_is_not_taken_for_a_daemon(
     assert home.runt("daemon", "stop").stderr == "Daemon not running.\n"
 
 
-def test_a_running_daemon_is_healthy(daemon_home: DaemonHome) -> None:
-    done = daemon_home.runt("doctor", "--json")
+def test_a_running_daemon_is_healthy(bare_daemon: Callable[..., DaemonHome]) -> None:
+    home = bare_daemon()  # the shared one has environments that killed daemons have left
+    done = home.runt("doctor", "--json")
     report = json.loads(done.stdout)
     assert [one for one in report["findings"] if one["status"] in ("warning", "error")] == []
     assert (done.returncode, report["diagnosis"]) == (0, "Daemon is healthy and running.")
-    assert report["daemon_state"]["detail"] == f"PID {daemon_home.pid} running"
+    assert report["daemon_state"]["detail"] == f"PID {home.pid} running"
     assert [report[key]["status"] for key in ("socket_file", "daemon_running")] == ["ok", "ok"]
     assert report["daemon_running"]["detail"] is None
 
