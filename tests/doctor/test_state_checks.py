@@ -25,6 +25,7 @@ from runtimed.doctor.site import Site, user_site
 from runtimed.doctor.trust_key import trust_key
 from runtimed.document.actors import daemon_actor
 from runtimed.document.notebook import NotebookDocument
+from runtimed.document.settings import SettingsDocument
 from runtimed.environments.cache_folders import build_lock, complete, hold, new_folder
 from runtimed.environments.directories import (
     Marker,
@@ -247,6 +248,40 @@ def test_a_settings_document_is_moved_and_a_settings_file_left_to_its_user(site:
     assert mirror.read_text() == '{"theme": "dark",}'
     mirror.write_text("{}")
     assert _wrong(site, settings) == []
+
+
+def test_each_setting_that_is_not_used_is_told_with_what_is_allowed_and_used(site: Site) -> None:
+    document = SettingsDocument.create(daemon_actor())
+    document.update({"keep_alive_secs": 600})
+    site.paths.settings.write_bytes(document.save())
+    mirror = settings_folder() / "settings.json"
+    mirror.parent.mkdir(parents=True)
+    mirror.write_text(
+        '{"default_python_env": "pipx", "keep_alive_secs": "abc", "colour": 1, "viewer": 5}'
+    )
+    found = examine(site, [settings])
+    assert [(one.status, one.what, one.why) for one in found] == [
+        (
+            "warning",
+            'The setting default_python_env is not used: "pipx"',
+            'Allowed is "uv" or "conda"; used instead: "uv"',
+        ),
+        (
+            "warning",
+            'The setting keep_alive_secs is not used: "abc"',
+            "Allowed is a whole number from 5 to 604800; used instead: 600",
+        ),
+        (
+            "warning",
+            "The setting viewer is not used: 5",
+            "Allowed is a command line, as a text; used instead: no viewer",
+        ),
+        (
+            "note",
+            "The setting colour is not known",
+            "It is misspelt or of another version, and left as it is",
+        ),
+    ]
 
 
 @pytest.mark.parametrize("damage", ["size", "mode"])

@@ -354,3 +354,16 @@ def test_whatever_the_facts_are_there_is_a_choice_or_the_declared_error(
     except RuntimedError:
         return
     assert choice.reasons
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("conda", "says conda"),
+        ("uv", "says uv, or is not set"),
+        ("pipx", "is not usable ('pipx'): uv"),
+    ],
+)
+def test_what_is_only_the_default_is_not_called_a_setting(setting: str, told: str) -> None:
+    reasons = resolve(_situation(default_python_env=setting)).reasons
+    assert reasons[-1] == f"The setting default_python_env {told}."

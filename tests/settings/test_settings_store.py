@@ -338,3 +338,18 @@ async def test_two_daemons_of_one_user_follow_each_other_through_the_file(
         await trio.sleep(1.5)
         assert home.mirror.read_text() == text
         assert store.current == other.current
+
+
+async def test_each_value_that_is_not_used_is_logged_once_when_the_file_is_read(
+    home: Home, caplog: pytest.LogCaptureFixture
+) -> None:
+    home.write('{"default_python_env": "pipx", "keep_alive_secs": "abc", "theme": "dark"}')
+    async with home.running() as store:
+        assert (store.current.theme, store.current.keep_alive_secs) == ("dark", 30)
+        warned = [one.getMessage() for one in caplog.records if one.levelno == logging.WARNING]
+        assert warned == [
+            'setting not used key=default_python_env value="pipx" '
+            f'allowed="\\"uv\\" or \\"conda\\"" instead="uv" path={home.mirror}',
+            'setting not used key=keep_alive_secs value="abc" '
+            f'allowed="a whole number from 5 to 604800" instead=30 path={home.mirror}',
+        ]

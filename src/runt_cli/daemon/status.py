@@ -133,7 +133,7 @@ def _show_contents(report: dict[str, Any]) -> None:
 
 
 def _show_places(looked: Looked) -> None:
-    from runt_cli.daemon.status_report import acting_variables
+    from runt_cli.daemon.status_report import acting_variables, settings_trouble
     from runt_cli.terminal import tilde
     from runtimed.paths import settings_folder
 
@@ -146,9 +146,11 @@ def _show_places(looked: Looked) -> None:
         ("  Environments:", places["envs_dir"]),
         ("  Blobs:", places["blobs_dir"]),
         ("  Notebooks:", places["notebooks_dir"]),
-        ("  Settings:", str(settings_folder() / "settings.json")),
     ):
         _line(label, tilde(place) if place else "-")
+    settings = settings_folder() / "settings.json"
+    trouble = settings_trouble(settings)
+    _line("  Settings:", tilde(str(settings)) + (f" ({trouble})" if trouble else ""))
     if variables := acting_variables():
         click.echo()
         click.echo("Variables that act:")

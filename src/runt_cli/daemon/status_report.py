@@ -14,7 +14,7 @@ from runtimed.errors import DaemonSilent, RuntimedError
 from runtimed.paths import Paths, default_paths, worktree_hash
 from runtimed.service.installation import installed_service
 
-__all__ = ["Looked", "acting_variables", "look", "open_rooms"]
+__all__ = ["Looked", "acting_variables", "look", "open_rooms", "settings_trouble"]
 
 #: Seconds for the daemon to answer.
 _PATIENCE = 3.0
@@ -102,6 +102,21 @@ def acting_variables() -> dict[str, str]:
         for name, value in sorted(os.environ.items())
         if name in _FOREIGN or name.startswith(_OWN)
     }
+
+
+def settings_trouble(file: Path) -> str:
+    """Why a settings file does not count, or not all of it; '' if nothing is wrong with it."""
+    from runtimed.document.settings_mirror import parse_mirror
+    from runtimed.document.settings_unused import unused_values
+
+    try:
+        count = len(unused_values(parse_mirror(file.read_bytes())))
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError):
+        return "can't be read, see 'runt doctor'"
+    values = "1 value" if count == 1 else f"{count} values"
+    return f"{values} not used, see 'runt doctor'" if count else ""
 
 
 def _pool_stats() -> tuple[dict[str, Any] | None, RuntimedError | None]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from runtimed.doctor.aside import move_aside
 from runtimed.doctor.finding import Finding, Repair, ok
@@ -13,6 +14,8 @@ from runtimed.document.actors import daemon_actor
 from runtimed.document.notebook import NotebookDocument
 from runtimed.document.settings import SettingsDocument
 from runtimed.document.settings_mirror import parse_mirror
+from runtimed.document.settings_unused import unknown_keys, unused_values
+from runtimed.document.settings_values import Values
 from runtimed.document.storage import split_chunks
 from runtimed.errors import DocumentTooNew, DocumentUnreadable
 from runtimed.paths import settings_folder
@@ -75,8 +78,10 @@ def settings(site: Site) -> Iterator[Finding]:
     """The settings: the document that daemons share, and the file that people edit."""
     document = site.paths.settings
     mirror = settings_folder(site.environ) / "settings.json"
+    current: Values | None = None
     try:
-        SettingsDocument.load(document.read_bytes(), daemon_actor())
+        loaded = SettingsDocument.load(document.read_bytes(), daemon_actor())
+        current = loaded.read().values()
     except FileNotFoundError:
         pass
     except DocumentUnreadable as error:
@@ -91,7 +96,7 @@ def settings(site: Site) -> Iterator[Finding]:
             alone=True,
         )
     try:
-        parse_mirror(mirror.read_bytes())
+        content = parse_mirror(mirror.read_bytes())
     except FileNotFoundError:
         pass
     except ValueError as error:
@@ -105,6 +110,29 @@ def settings(site: Site) -> Iterator[Finding]:
             remedy="Correct it in an editor; settings.schema.json beside it says what may be in it",
         )
     else:
+        yield from _values(content, current, mirror)
+
+
+def _values(content: Mapping[str, Any], current: Values | None, mirror: Path) -> Iterator[Finding]:
+    unused = unused_values(content, current)
+    for one in unused:
+        yield Finding(
+            name="settings",
+            status="warning",
+            path=mirror,
+            what=f"The setting {one.key} is not used: {one.value}",
+            why=f"Allowed is {one.allowed}; used instead: {one.instead}",
+            remedy="Correct it in an editor, or take it out",
+        )
+    for key in unknown_keys(content):
+        yield Finding(
+            name="settings",
+            status="note",
+            path=mirror,
+            what=f"The setting {key} is not known",
+            why="It is misspelt or of another version, and left as it is",
+        )
+    if not unused:
         yield ok("settings", "The settings file can be read", mirror)
 
 

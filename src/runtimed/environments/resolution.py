@@ -192,7 +192,14 @@ class _Resolver:
             return self._project(project.chosen)
         self._reasons.append("No project file is in its reach.")
         kind = "conda" if self._s.default_python_env == "conda" else "uv"
-        self._reasons.append(f"The setting default_python_env says {kind}.")
+        setting = self._s.default_python_env
+        if setting == "conda":
+            told = "says conda"
+        elif setting == "uv":  # which is also the default, and nothing tells them apart here
+            told = "says uv, or is not set"
+        else:
+            told = f"is not usable ({setting!r}): uv"
+        self._reasons.append(f"The setting default_python_env {told}.")
         return self._pooled("conda" if kind == "conda" else "uv")
 
     def _listed(self, section: str) -> Sequence[Any]:

@@ -6,9 +6,10 @@ connections: peers are joined and left, sync messages are bytes.
 
 from __future__ import annotations
 
+import json
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
@@ -217,7 +218,7 @@ class SettingsStore:
         from runtimed.document.settings_mirror import parse_mirror
 
         try:
-            stated = read_json_values(parse_mirror(self._mirror))
+            content = parse_mirror(self._mirror)
         except ValueError as error:
             log.error(
                 "settings file is ignored until it is mended path=%s error=%s",
@@ -225,6 +226,8 @@ class SettingsStore:
                 error,
             )
             return False
+        stated = read_json_values(content)
+        self._warn_of_unused(content)
         edits = hand_edits(self._seen, stated, self._document.read().values())
         self._seen = stated
         if not edits:
@@ -236,6 +239,19 @@ class SettingsStore:
             return False
         self._document_changed()
         return True
+
+    def _warn_of_unused(self, content: Mapping[str, Any]) -> None:
+        from runtimed.document.settings_unused import unused_values
+
+        for one in unused_values(content, self._document.read().values()):
+            log.warning(
+                "setting not used key=%s value=%s allowed=%s instead=%s path=%s",
+                one.key,
+                one.value,
+                json.dumps(one.allowed),
+                one.instead,
+                self._files.mirror,
+            )
 
     async def _save_when_due(self) -> None:
         """Write the files when changes are due. Runs until cancelled."""

@@ -10,6 +10,7 @@ import pytest
 from in_process import Runt
 from runt_cli.daemon import status_report
 from runtimed import __version__
+from runtimed.paths import settings_folder
 
 
 @pytest.fixture
@@ -77,3 +78,22 @@ def test_a_repository_is_found_from_below(tmp_path: Path) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "a" / ".git").write_text("gitdir: elsewhere\n")  # as in a worktree
     assert status_report._git_top_level(tmp_path / "a" / "b") == tmp_path / "a"
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("{}", ""),
+        ('{"theme": 1}', " (1 value not used, see 'runt doctor')"),
+        ('{"theme": 1, "uv": 2}', " (2 values not used, see 'runt doctor')"),
+        ('{"theme": "dark",}', " (can't be read, see 'runt doctor')"),
+    ],
+)
+def test_settings_that_do_not_count_are_told(runt: Runt, content: str, told: str) -> None:
+    file = settings_folder() / "settings.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(content)
+    lines = runt("status").stdout.splitlines()
+    assert f"  Settings:         ~/config/nteract/settings.json{told}" in [
+        line.replace("  Settings:          ", "  Settings:         ") for line in lines
+    ]
