@@ -30,9 +30,10 @@ class Fail(click.ClickException):
 def fail(action: str, error: Exception, hint: str = "") -> Fail:
     """The Fail for an action that an error ended; exit code 3 when that is that no daemon runs.
 
-    Shape: `<action>: <error>`, then the hint as a sentence of its own. A daemon that hangs is
-    named, and so is what ends it.
+    Shape: `<action>: <error>`, then the hint as a sentence of its own. Of an action with a hint it
+    is enough to know that no daemon is there. A daemon that hangs is named, and so is what ends it.
     """
+    from runtimed.client.connect import is_nobody_there
     from runtimed.errors import DaemonSilent, DaemonUnreachable, RequestFailed
 
     if isinstance(error, DaemonSilent):
@@ -43,6 +44,9 @@ def fail(action: str, error: Exception, hint: str = "") -> Fail:
             f"It hangs or is overloaded: see 'runt logs', try 'runt daemon restart'{kill}"
         )
     code = DAEMON_NOT_RUNNING if isinstance(error, DaemonUnreachable) else FAILED
+    nobody = isinstance(error.__cause__, OSError) and is_nobody_there(error.__cause__)
+    if hint and nobody and code == DAEMON_NOT_RUNNING:
+        return Fail("Daemon not running. 'runt daemon start' starts it", code)
     if hint and not isinstance(error, RequestFailed):  # a daemon that answers does run
         return Fail(f"{action}: {str(error).rstrip('.')}. {hint}", code)
     return Fail(f"{action}: {error}", code)

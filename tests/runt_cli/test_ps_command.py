@@ -221,4 +221,4 @@ def test_they_are_listed_without_a_daemon_which_is_an_error_all_the_same(
     done = run_command("ps")
     assert done.exit_code == 3
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["ID", "bold-otter"]
-    assert done.stderr.startswith("Failed to list notebooks: Failed to connect to daemon: ")
+    assert done.stderr == "Daemon not running. 'runt daemon start' starts it\n"

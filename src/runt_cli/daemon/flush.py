@@ -15,6 +15,7 @@ def flush() -> None:
     Example:
       runt daemon flush && runt daemon status
     """
+    from runt_cli.asking import IS_IT_RUNNING
     from runt_cli.failure import fail
     from runtimed.client.daemon_client import DaemonClient
     from runtimed.errors import RuntimedError
@@ -24,5 +25,5 @@ def flush() -> None:
         client.check()  # what hangs is told from what has much to remove
         client.flush_pool()
     except RuntimedError as error:
-        raise fail("Failed to flush pool", error) from error
+        raise fail("Failed to flush pool", error, IS_IT_RUNNING) from error
     click.echo("Pool flushed — environments will be rebuilt")

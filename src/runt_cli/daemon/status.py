@@ -64,8 +64,11 @@ def _running(looked: Looked) -> str:
     if looked.silent is not None:
         return f"no: it does not answer (pid {looked.silent.pid or 'unknown'})"
     if (info := looked.report["daemon_info"]) is not None:
-        return f"no (one that ended without a word had pid {info.get('pid', 'unknown')})"
-    return "no"
+        return (
+            f"no (one that ended without a word had pid {info.get('pid', 'unknown')}): "
+            "'runt doctor' says what it left, 'runt daemon start' starts another"
+        )
+    return "no: 'runt daemon start' starts it"
 
 
 def _show_daemon(report: dict[str, Any]) -> None:

@@ -126,7 +126,10 @@ def test_a_stale_info_file_is_not_taken_for_a_daemon(
     assert report["blob_url"] is None
     text = home.runt("status").stdout
     assert "PID:" not in text
-    line = f"Daemon running:     no (one that ended without a word had pid {home.pid})\n"
+    line = (
+        f"Daemon running:     no (one that ended without a word had pid {home.pid}): "
+        "'runt doctor' says what it left, 'runt daemon start' starts another\n"
+    )
     assert line in text
     assert home.runt("doctor").returncode == 1
     fixed = home.runt("doctor", "--fix")
