@@ -366,4 +366,4 @@ def test_whatever_the_facts_are_there_is_a_choice_or_the_declared_error(
 )
 def test_what_is_only_the_default_is_not_called_a_setting(setting: str, told: str) -> None:
     reasons = resolve(_situation(default_python_env=setting)).reasons
-    assert reasons[-1] == f"The setting default_python_env {told}."
+    assert reasons[-2] == f"The setting default_python_env {told}."
