@@ -198,6 +198,18 @@ async def test_cancelling_ends_a_command_and_its_children(tmp_path: Path) -> Non
         await answers(peer)
 
 
+async def test_cancelling_ends_a_child_that_made_itself_a_daemon(tmp_path: Path) -> None:
+    """The issue's bad input: commands that fork daemons."""
+    pids = tmp_path / "pids"
+    command = f"setsid sh -c 'echo $$ > {pids}; sleep 1000' & sleep 1000"
+    async with connected(Steps()) as peer:
+        await peer.send(execution(command))
+        await wait_until_async(lambda: pids.exists() and pids.read_text().strip())
+        await peer.ask({"message_type": "cancel_message"})
+        pid = int(pids.read_text())
+        await wait_until_async(lambda: not running(pid))
+
+
 async def test_hanging_up_ends_a_command_and_its_children(tmp_path: Path) -> None:
     """Sections 3.3, 6.2: the client is gone in the middle of a request."""
     pids = tmp_path / "pids"

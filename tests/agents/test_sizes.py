@@ -18,6 +18,7 @@ from runtimed.agents.messages import (
     render_for_client,
 )
 from runtimed.agents.sizes import (
+    LARGEST_LIMIT,
     SMALLEST_LIMIT,
     CommandEnd,
     Tail,
@@ -49,6 +50,7 @@ def test_a_client_that_says_nothing_reads_a_mebibyte() -> None:
     assert client_limit(100 << 20) == 100 << 20
     assert client_limit(1) == SMALLEST_LIMIT
     assert client_limit(-5) == SMALLEST_LIMIT
+    assert client_limit(1 << 60) == LARGEST_LIMIT
 
 
 @given(LONG, st.integers(16, 500))

@@ -255,7 +255,7 @@ def _run(server: RuntimeUseServer) -> None:
 
     import trio
 
-    from runtimed.agents.runtime.commands import kill_all
+    from runtimed.agents.runtime.command_ends import kill_all
     from runtimed.errors import leaves
 
     #: More than the server allows itself: a handler that clings to its life ends with us.

@@ -23,6 +23,7 @@ from runtimed.agents.messages import (
 )
 
 __all__ = [
+    "LARGEST_LIMIT",
     "SMALLEST_LIMIT",
     "Tail",
     "assistant_messages",
@@ -36,13 +37,15 @@ __all__ = [
 
 #: A client cannot ask for less, for there would be no room for an error's text.
 SMALLEST_LIMIT = 4096
+#: Nor is more kept for one message, whatever it says that it reads.
+LARGEST_LIMIT = 256 << 20
 #: For the fields of a message besides the texts that are measured.
 _OVERHEAD = 512
 
 
 def client_limit(hint: int | None) -> int:
     """How large a message may be for a client that gave this hint, or none."""
-    return DEFAULT_CLIENT_LIMIT if hint is None else max(hint, SMALLEST_LIMIT)
+    return DEFAULT_CLIENT_LIMIT if hint is None else min(max(hint, SMALLEST_LIMIT), LARGEST_LIMIT)
 
 
 def encoded_size(text: str) -> int:

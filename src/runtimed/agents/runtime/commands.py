@@ -9,19 +9,17 @@ from __future__ import annotations
 import codecs
 import math
 import os
-import signal
 import subprocess
-import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import TypeAlias
 
 import trio
 
+from runtimed.agents.runtime.command_ends import CommandMark
 from runtimed.errors import RuntimedError
-from runtimed.processes import processes_from_proc
 
-__all__ = ["CommandNotStarted", "OnOutput", "kill_all", "run_program", "run_shell", "stop_group"]
+__all__ = ["CommandNotStarted", "OnOutput", "run_program", "run_shell"]
 
 #: Takes the stream's name and a piece of text; may wait, which holds up the program.
 OnOutput: TypeAlias = Callable[[str, str], Awaitable[None]]
@@ -31,11 +29,6 @@ _CHUNK = 1 << 16
 #: holds 64 KiB, 1 MiB at most, so this is all that the shell itself can have left in it.
 _AFTERGLOW = 0.5
 _AFTERGLOW_BYTES = 1 << 20
-#: Between asking a group to end and killing it.
-_TERM_GRACE = 2.0
-
-#: The groups of this process, for an end that has no time for anything else.
-_running: set[int] = set()
 
 
 class CommandNotStarted(RuntimedError):
@@ -68,6 +61,7 @@ async def run_program(
     stdin: bytes | None = None,
 ) -> int:
     """The same for a program and its arguments, and with something on its standard input."""
+    mark = CommandMark.new()
     try:
         if cwd:
             await trio.Path(cwd).mkdir(parents=True, exist_ok=True)
@@ -77,14 +71,14 @@ async def run_program(
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=cwd or None,
-            env={**os.environ, **(env or {})},
+            env={**os.environ, **(env or {}), **mark.environment},
             start_new_session=True,
         )
     except (OSError, ValueError) as error:  # ValueError: a NUL in a text
         raise CommandNotStarted(f"Command could not be started: {error}") from error
     assert process.stdout is not None
     assert process.stderr is not None
-    _running.add(process.pid)
+    mark.started(process)
     relays = [
         _Relay(process.stdout, "stdout", on_output),
         _Relay(process.stderr, "stderr", on_output),
@@ -103,10 +97,10 @@ async def run_program(
         return code
     except BaseException:
         with trio.CancelScope(shield=True):
-            await stop_group(process)
+            await mark.stop()
         raise
     finally:
-        _running.discard(process.pid)
+        mark.ended()
         with trio.CancelScope(shield=True):
             for pipe in (process.stdin, process.stdout, process.stderr):
                 if pipe is not None:
@@ -152,46 +146,3 @@ class _Relay:
                 await self._on_output(self._name, text)
         if text := decoder.decode(b"", final=True):
             await self._on_output(self._name, text)
-
-
-async def stop_group(process: trio.Process) -> None:
-    """Ask all that a program has started to end, and kill what has not after two seconds.
-
-    Shielded by its caller. Returns when none of it is left, or all of it has been killed.
-    """
-    session = process.pid
-    if _signalled(session, signal.SIGTERM):
-        with trio.move_on_after(_TERM_GRACE):
-            await process.wait()
-            while _left(session):  # noqa: ASYNC110 - nobody tells us of their end
-                await trio.sleep(0.05)
-        _signalled(session, signal.SIGKILL)
-        for pid in _left(session):  # a group of its own, in the same session
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
-    await process.wait()
-
-
-def _left(session: int) -> list[int]:
-    """The processes of a session that still run. (Zombies don't, and may have nobody who reaps
-    them in a container; that they are in the group still is why the group is not asked.)"""
-    if sys.platform == "linux":
-        return [each.pid for each in processes_from_proc() if each.session == session]
-    return [session] if _signalled(session, 0) else []
-
-
-def kill_all() -> None:
-    """Kill every command at once: this process is about to end."""
-    for group in list(_running):
-        _signalled(group, signal.SIGKILL)
-
-
-def _signalled(group: int, number: int) -> bool:
-    """Whether there was such a group to be signalled; 0 only asks."""
-    try:
-        os.killpg(group, number)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # macOS, for a group of zombies; anywhere, for what runs as others
-        return number != 0
-    return True
