@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Protocol
 import attrs
 import trio
 
-from runtimed.client.results import Cell, InputRequest, Output
+from runtimed.client.async_session import stream_in_turn
+from runtimed.client.results import Cell, InputRequest, Output, QueueState
 
 if TYPE_CHECKING:
     from runtimed import AsyncSession
@@ -34,6 +35,7 @@ _FAILURES = frozenset({"error", "cancelled", "kernel_died", "timeout"})
 class Watcher(Protocol):
     """Sees a run as it happens."""
 
+    def others_run(self, queue: QueueState) -> None: ...
     def cell_started(self, number: int, total: int, cell: Cell) -> None: ...
     def output(self, index: int, output: Output) -> None: ...
     def asked(self, question: InputRequest) -> None: ...
@@ -98,7 +100,12 @@ async def run_cells(
 async def run_cell(
     session: AsyncSession, cell_id: str, watcher: Watcher, *, timeout: float = math.inf
 ) -> CellReport:
-    """Run one cell to its end. On a timeout, or when the caller is cancelled, it is interrupted."""
+    """Run one cell to its end. On a timeout, or when the caller is cancelled, it is interrupted.
+
+    What others run goes first. Waiting for it takes no time off the limit, and giving up while it
+    is waited for interrupts nothing.
+    """
+    events = await stream_in_turn(session, cell_id, watcher.others_run)
     began = time.monotonic()
     count: int | None = None
     kernel_error: str | None = None
@@ -107,7 +114,7 @@ async def run_cell(
     try:
         with trio.move_on_after(timeout) as limit:
             # The limit is the scope's: silence alone is no reason to give a cell up.
-            async for event in await session.stream_execute(cell_id, timeout_secs=math.inf):
+            async for event in events:
                 if event.event_type == "execution_started":
                     count = event.execution_count
                 elif event.event_type == "output" and event.output is not None:

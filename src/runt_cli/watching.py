@@ -14,7 +14,7 @@ from runt_cli.output_text import traceback_text
 from runt_cli.running import CellReport
 from runt_cli.terminal import is_terminal, uses_colour
 from runt_cli.terminal_input import TerminalInput
-from runtimed.client.results import Cell, InputRequest, Output
+from runtimed.client.results import Cell, InputRequest, Output, QueueState
 
 if TYPE_CHECKING:
     from runtimed import AsyncSession
@@ -42,6 +42,7 @@ class QuietWatcher:
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
         self._input: TerminalInput | None = None
+        self._said_others = False
         self._terminal = is_terminal(sys.stderr)
         self._colour = uses_colour(sys.stderr)
 
@@ -56,9 +57,19 @@ class QuietWatcher:
         if self._terminal:
             self._screen.block(True, f"\x1b[2m{text}\x1b[0m\n" if self._colour else f"{text}\n")
 
+    def say(self, text: str) -> None:
+        """Tell whoever reads stderr."""
+        self._screen.block(True, f"{text}\n")
+
     def traceback(self, output: Output) -> None:
         """Print an error output on stderr."""
         self._screen.block(True, traceback_text(output, colour=self._screen.colour))
+
+    def others_run(self, queue: QueueState) -> None:
+        """Say once, to a terminal or not, why nothing happens."""
+        if not self._said_others:
+            self._said_others = True
+            self.say("Others are running cells of this notebook: waiting until they have ended")
 
     def cell_started(self, number: int, total: int, cell: Cell) -> None:
         self.note(f"[{number}/{total}] {_preview(cell.source)}")

@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from runt_cli.running import CellReport, run_cell, run_cells
-from runtimed.client.results import Cell, ExecutionEvent, Output
+from runtimed.client.results import Cell, ExecutionEvent, Output, QueueState
 
 Script = Callable[[str], AsyncIterator[ExecutionEvent]]
 
@@ -28,7 +28,7 @@ class FakeSession:
         self.outputs: dict[str, list[Output]] = {}
         self.interrupts = 0
 
-    async def stream_execute(self, cell_id: str, timeout_secs: float) -> AsyncIterator[Any]:
+    async def _stream_in_turn(self, cell_id: str, waiting: Any) -> AsyncIterator[Any]:
         return self._events(cell_id)
 
     async def _events(self, cell_id: str) -> AsyncIterator[ExecutionEvent]:
@@ -57,9 +57,13 @@ class Seen:
     """A watcher that remembers."""
 
     def __init__(self) -> None:
+        self.waited = 0
         self.started: list[tuple[int, int]] = []
         self.outputs: list[Output] = []
         self.ended: list[str] = []
+
+    def others_run(self, queue: QueueState) -> None:
+        self.waited += 1
 
     def cell_started(self, number: int, total: int, cell: Cell) -> None:
         self.started.append((number, total))

@@ -7,7 +7,7 @@ can do is spread over its bases: this module has the ways to open one, saving, a
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -24,14 +24,14 @@ from runtimed.client.membership import unexpected
 from runtimed.client.notebook_metadata import NotebookMetadata
 from runtimed.client.portal import look_up, on_trio
 from runtimed.client.presence_calls import PresenceCalls
-from runtimed.client.results import NotebookConnectionInfo
+from runtimed.client.results import NotebookConnectionInfo, QueueState
 from runtimed.client.running import Running
 from runtimed.client.streams import EventSubscription, ExecutionEventStream
 from runtimed.client.trust_calls import TrustCalls
 from runtimed.errors import RuntimedError
 from runtimed.protocol import handshake, requests, responses
 
-__all__ = ["AsyncSession", "create_notebook_file", "open_without_autosave"]
+__all__ = ["AsyncSession", "create_notebook_file", "open_without_autosave", "stream_in_turn"]
 
 
 class AsyncSession(Running, NotebookMetadata, PresenceCalls, CommCalls, InputAnswers, TrustCalls):
@@ -241,3 +241,16 @@ async def leave_running(session: AsyncSession) -> None:
     """
     session._kernel.forget()
     await session.close()
+
+
+async def stream_in_turn(
+    session: AsyncSession, cell_id: str, waiting: Callable[[QueueState], None]
+) -> ExecutionEventStream:
+    """Run a code cell when nothing else runs or waits in the notebook, and follow it.
+
+    The run is the caller's own: it is never one that somebody else has asked for. `waiting` is
+    called with what is in the way, each time that something is. A cancelled call has run nothing,
+    unless it returns.
+    Raises: RuntimedError `No kernel running`.
+    """
+    return await session._stream_in_turn(cell_id, waiting)

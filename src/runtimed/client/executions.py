@@ -57,6 +57,7 @@ class Execution:
         self.execution_id: str | None = None
         self.answered = False
         self.no_kernel = False
+        self.busy: responses.QueueState | None = None
         self.failure: RuntimedError | None = None
         self.ending: Ending | None = None
         self.events: list[broadcasts.NotebookBroadcast] = []
@@ -68,7 +69,12 @@ class Execution:
     @property
     def over(self) -> bool:
         """Whether there is nothing more to wait for."""
-        return self.ending is not None or self.no_kernel or self.failure is not None
+        return (
+            self.ending is not None
+            or self.no_kernel
+            or self.busy is not None
+            or self.failure is not None
+        )
 
     def answer(self, response: responses.NotebookResponse | RuntimedError) -> None:
         """Take in the answer to the request that queues the cell."""
@@ -82,6 +88,8 @@ class Execution:
                 self.hear(broadcast)
         elif isinstance(response, responses.NoKernel):
             self.no_kernel = True
+        elif isinstance(response, responses.QueueState):
+            self.busy = response
         elif isinstance(response, responses.Error):
             self.failure = RequestFailed(response.error)
         else:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import math
+from collections.abc import Callable, Collection
 
 import trio
 
@@ -13,7 +14,7 @@ from runtimed.client.kernel_control import KernelControl
 from runtimed.client.link import Link
 from runtimed.client.membership import REQUEST_TIMEOUT
 from runtimed.client.portal import on_trio
-from runtimed.client.results import ExecutionResult, Output
+from runtimed.client.results import ExecutionResult, Output, QueueState
 from runtimed.client.streams import (
     EventSubscription,
     ExecutionEventStream,
@@ -22,7 +23,7 @@ from runtimed.client.streams import (
     timed_out,
 )
 from runtimed.errors import CellNotFound, RequestFailed, RuntimedError
-from runtimed.protocol import requests, responses
+from runtimed.protocol import broadcasts, requests, responses
 
 __all__ = ["Running"]
 
@@ -91,25 +92,64 @@ class Running(Editing, KernelControl):
         self._check_executable(link, cell_id)
         for _ in range(2):
             await self._start_kernel_if_needed()
-            wake = Wake()
-            execution = Execution(
-                cell_id, wake.notify, lambda: _capture(link, cell_id), keep_events=True
-            )
-            link.listen(execution)
-            try:
-                await self._queue(link, execution, wake, limit)
-            except BaseException:
-                link.unlisten(execution)
-                raise
-            if not execution.no_kernel:
-                return ExecutionEventStream(link, execution, wake, limit, signal_only)
-            link.unlisten(execution)
+            stream = await self._stream_once(link, cell_id, limit, signal_only)
+            if isinstance(stream, ExecutionEventStream):
+                return stream
             self._kernel.forget()
         raise RuntimedError("No kernel running")
 
-    async def _queue(self, link: Link, execution: Execution, wake: Wake, limit: float) -> None:
+    async def _stream_in_turn(
+        self, cell_id: str, waiting: Callable[[QueueState], None]
+    ) -> ExecutionEventStream:
+        """Run a cell once nothing else runs or waits; see `stream_in_turn`."""
+        link = await self._connect()
+        self._check_executable(link, cell_id)
+        queue_is_free = _FreeQueue()
+        link.listen(queue_is_free)
+        try:
+            while True:
+                queue_is_free.expect()
+                # Whether the cell is ours must be known, also when the caller is cancelled now.
+                with trio.CancelScope(shield=True):
+                    stream = await self._stream_once(
+                        link, cell_id, REQUEST_TIMEOUT, signal_only=False, alone=True
+                    )
+                if isinstance(stream, ExecutionEventStream):
+                    stream._timeout = math.inf
+                    return stream
+                if stream is None:
+                    raise RuntimedError("No kernel running")
+                waiting(QueueState(executing=stream.executing, queued=stream.queued))
+                await queue_is_free.wait()
+        finally:
+            link.unlisten(queue_is_free)
+
+    async def _stream_once(
+        self, link: Link, cell_id: str, limit: float, signal_only: bool, *, alone: bool = False
+    ) -> ExecutionEventStream | responses.QueueState | None:
+        """The events of a cell that is queued now; what is in its way; None without a kernel."""
+        wake = Wake()
+        execution = Execution(
+            cell_id, wake.notify, lambda: _capture(link, cell_id), keep_events=True
+        )
+        link.listen(execution)
+        try:
+            await self._queue(link, execution, wake, limit, alone=alone)
+        except BaseException:
+            link.unlisten(execution)
+            raise
+        if not execution.no_kernel and execution.busy is None:
+            return ExecutionEventStream(link, execution, wake, limit, signal_only)
+        link.unlisten(execution)
+        return execution.busy
+
+    async def _queue(
+        self, link: Link, execution: Execution, wake: Wake, limit: float, *, alone: bool
+    ) -> None:
         link.announcer.place(execution.cell_id)
-        request = requests.ExecuteCell(execution.cell_id, heads=link.replica.document.heads)
+        request = requests.ExecuteCell(
+            execution.cell_id, heads=link.replica.document.heads, alone=alone or None
+        )
         number = link.send(request, execution.answer)
         try:
             with trio.move_on_after(limit):
@@ -193,6 +233,34 @@ class Running(Editing, KernelControl):
             execution_count=cell.execution_count,
             success=not failed,
         )
+
+
+class _FreeQueue:
+    """Notices when nothing runs or waits any more."""
+
+    def __init__(self) -> None:
+        self._free = trio.Event()
+        self._error: RuntimedError | None = None
+
+    def expect(self) -> None:
+        self._free = trio.Event()
+
+    async def wait(self) -> None:
+        await self._free.wait()
+        if self._error is not None:
+            raise self._error
+
+    def hear(self, broadcast: broadcasts.NotebookBroadcast) -> None:
+        if (
+            isinstance(broadcast, broadcasts.QueueChanged)
+            and broadcast.executing is None
+            and not broadcast.queued
+        ):
+            self._free.set()
+
+    def end(self, error: RuntimedError) -> None:
+        self._error = error
+        self._free.set()
 
 
 def _capture(link: Link, cell_id: str) -> CapturedCell | None:

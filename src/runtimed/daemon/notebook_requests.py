@@ -122,6 +122,8 @@ async def _execute_cell(room: Room, peer: Peer, request: requests.ExecuteCell) -
     if not room.has_kernel:
         room.document.cell_type(request.cell_id)
         return responses.NoKernel()
+    if request.alone and len(room.runner.queue):
+        return _queue_state(room)
     execution = room.runner.execute(request.cell_id)
     return responses.CellQueued(cell_id=request.cell_id, execution_id=execution.id)
 
@@ -186,6 +188,10 @@ async def _get_kernel_info(room: Room, peer: Peer, request: requests.GetKernelIn
 
 
 async def _get_queue_state(room: Room, peer: Peer, request: requests.GetQueueState) -> Any:
+    return _queue_state(room)
+
+
+def _queue_state(room: Room) -> responses.QueueState:
     queue = room.runner.queue
     return responses.QueueState(
         executing=queue.executing.cell_id if queue.executing else None,

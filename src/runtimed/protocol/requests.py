@@ -66,10 +66,14 @@ class QueueCell(Wire):
 
 @attrs.frozen(eq=False, repr=False)
 class ExecuteCell(Wire):
-    """Run a cell. Its source is read once the daemon's document contains these heads."""
+    """Run a cell. Its source is read once the daemon's document contains these heads.
+
+    With `alone` it is not queued while anything runs or waits: the answer is then QueueState.
+    """
 
     cell_id: str
     heads: tuple[str, ...] | None = attrs.field(default=None, converter=optional_strings)
+    alone: bool | None = None
 
 
 @attrs.frozen(eq=False, repr=False)
