@@ -18,12 +18,13 @@ from runtimed.processes import Usage, usage
 __all__ = ["show_kernels"]
 
 _COLUMNS = (
-    Column("ID", rank=7),
-    Column("NOTEBOOK", rank=0, shorten="path", shortest=12),
+    # Whatever is left of an id is the beginning of it, which commands take, too.
+    Column("ID", rank=1, shorten="end", shortest=12),
+    Column("NOTEBOOK", rank=0, shorten="path", shortest=10),
     Column("KERNEL", rank=6, shorten="end"),
     Column("ENV", rank=8, shorten="end", shortest=6),
-    Column("STATUS", rank=1),
-    Column("PID", rank=2, right=True),
+    Column("STATUS", rank=2, shorten="end"),
+    Column("PID", rank=7, right=True),
     Column("AGE", rank=5, right=True),
     Column("CPU", rank=4, right=True),
     Column("MEMORY", rank=3, right=True),

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from pool_server import Answer, pool_server
 from runt_cli.root import runt
 
-__all__ = ["Pretend", "pretend", "run_command"]
+__all__ = ["Pretend", "pretend", "run_command", "run_in_terminal"]
 
 #: Makes a daemon that answers so, for as long as the test lasts.
 Pretend = Callable[[Answer], None]
@@ -37,3 +37,11 @@ def pretend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pretend
 def run_command(*arguments: str, **options: Any) -> Result:
     """Run `runt` in this process."""
     return CliRunner().invoke(runt, arguments, **options)
+
+
+def run_in_terminal(monkeypatch: pytest.MonkeyPatch, columns: int, *arguments: str) -> list[str]:
+    """What `runt` writes in this process when a person looks, in a terminal so wide."""
+    monkeypatch.setattr("runt_cli.terminal.is_terminal", lambda stream: True)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("NO_COLOR", "1")
+    return run_command(*arguments).stdout.splitlines()

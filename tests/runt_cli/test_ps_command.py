@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pool_answers import Pretend, pretend, run_command
+from pool_answers import Pretend, pretend, run_command, run_in_terminal
 
 from runtimed.processes import Usage
 from runtimed.protocol import pool
@@ -68,6 +68,18 @@ def test_kernels_as_a_table(kernels: str) -> None:
         "fade00000003  -                    python  uv:prewarmed  warm    4713  8 s   6%   61 MB  "
         "runtimed",
     ]
+
+
+def test_forty_columns_keep_what_names_a_kernel(
+    kernels: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, headers, _, first, *_ = run_in_terminal(monkeypatch, 40, "ps")
+    assert headers.split() == ["│", "ID", "│", "NOTEBOOK", "│", "STATUS", "│"]
+    assert first.split() == ["│", "cafe00000001", "│", "my", "notebook…", "│", "busy", "│"]
+    assert len(first) <= 40
+    wider = run_in_terminal(monkeypatch, 56, "ps")[1]
+    assert "PID" not in wider
+    assert "MEMORY" in wider
 
 
 def test_kernels_as_json(kernels: str) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from runt_cli.env.amounts import duration
+from runt_cli.env.amounts import ago, duration
+
+if TYPE_CHECKING:
+    from runtimed.environments.inventory import Listed
 
 __all__ = ["clean"]
 
@@ -60,8 +65,25 @@ def clean(older_than: float | None, everything: bool, dry_run: bool, as_json: bo
         paths = [str(one.path) for one in removed]
         show_json({"removed": paths, "bytes": freed, "dry_run": dry_run})
         return
+    if not removed:
+        kept = inventory.listing(default_cache_folder(cache_root()))
+        click.echo(_why_nothing(kept, None if everything else older_than or _DEFAULT))
+        return
     word = "Would remove" if dry_run else "Removed"
     for one in removed:
         click.echo(f"{word} {tilde(str(one.path))} ({size(one.size)})")
     count = "1 environment" if len(removed) == 1 else f"{len(removed)} environments"
     click.echo(f"{word} {count}, {size(freed)}.")
+
+
+def _why_nothing(kept: list[Listed], age: float | None) -> str:
+    """Why none of the cached environments went; `age` in seconds, None if any was meant."""
+    if not kept:
+        why = "no environment is in the cache"
+    elif (used := sum(one.in_use for one in kept)) == len(kept):
+        why = "the only environment is in use" if used == 1 else f"all {used} are in use"
+    elif age is None:
+        why = "what was not in use has just gone or is in use now"
+    else:
+        why = f"of {len(kept)} cached {used} in use, and none was unused for {ago(0.0, age)}"
+    return f"Nothing to remove: {why}. The pools' go with 'runt daemon flush'."

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import click
 
+from runt_cli.table import Column
+
 __all__ = ["list_"]
+
+_COLUMNS = (
+    Column("WHAT", rank=4),
+    Column("KIND", rank=6),
+    Column("SIZE", rank=2, right=True),
+    Column("AGE", rank=7, right=True),
+    Column("LAST USED", rank=3, right=True),
+    Column("IN USE", rank=5),
+    Column("PACKAGES", rank=0, shorten="end"),
+    Column("PATH", rank=1, shorten="path", shortest=12),
+)
 
 
 @click.command("list")
@@ -14,6 +27,10 @@ def list_(as_json: bool) -> None:
 
     The cached ones, which all your notebooks and daemons share, and those of this daemon's pools. A
     size counts files also where uv's own cache shares them. Needs no daemon.
+
+    WHAT is `cached`: kept for every notebook that wants the same packages; `copy`: a notebook's
+    own, made from the cached one with these packages to install more; `pool`: built ahead, it waits
+    for a notebook or one has taken it; `leftover`: what a build left that was killed.
 
     \b
     Examples:
@@ -42,7 +59,7 @@ def list_(as_json: bool) -> None:
 
     now = time.time()
     show_table(
-        ("WHAT", "KIND", "SIZE", "AGE", "LAST USED", "IN USE", "PACKAGES", "PATH"),
+        _COLUMNS,
         [
             (
                 one.origin,

@@ -29,7 +29,8 @@ class Listed:
 
     origin: a cached one; a kernel's own copy of one; what a crash left; one that waits in a pool or
     was taken from it. in_use: a kernel runs in it, or in a copy of it, or the copy waits for one;
-    or a daemon just makes it. packages: what was asked for beyond what every environment has.
+    or a daemon just makes it. packages: what was asked for beyond what every environment has; a
+    copy's are those of what it is a copy of, while that is there.
     Units: size in bytes, counting what is shared with others; times are wall-clock seconds.
     """
 
@@ -91,6 +92,11 @@ def clean(
 def _cached(root: Path) -> Iterator[Listed]:
     known = known_in(root)
     copied = _copied(known)
+    packages_of = {
+        (one.name.kind, one.name.fingerprint): one.record.packages
+        for one in known
+        if one.record is not None and not one.name.own
+    }
     for one in known:
         name = one.name
         in_use = one.in_use or (not name.own and (name.kind, name.fingerprint) in copied)
@@ -105,7 +111,8 @@ def _cached(root: Path) -> Iterator[Listed]:
             origin: Origin = "copy" if name.own else "leftover"
             size = folder_size(one.path)
             used = one.last_used
-            yield Listed(origin, name.kind, one.path, size, used, used, in_use)
+            packages = packages_of.get((name.kind, name.fingerprint), ()) if name.own else ()
+            yield Listed(origin, name.kind, one.path, size, used, used, in_use, packages)
 
 
 def _copied(known: Iterable[Known]) -> set[tuple[Kind, str]]:

@@ -7,11 +7,13 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from click.testing import CliRunner, Result
 
 from runt_cli.root import runt
+from runtimed.environments import inventory
 from runtimed.environments.cache_folders import Hold, complete, hold, new_folder
 
 Make = Callable[..., Path]
@@ -53,7 +55,10 @@ def _run(*arguments: str) -> Result:
 def test_an_empty_list(root: Path) -> None:
     assert _run("list").stdout == "No environments.\n"
     assert json.loads(_run("list", "--json").stdout) == []
-    assert _run("clean").stdout == "Removed 0 environments, 0 B.\n"
+    assert _run("clean").stdout == (
+        "Nothing to remove: no environment is in the cache. "
+        "The pools' go with 'runt daemon flush'.\n"
+    )
 
 
 def test_the_list_names_size_age_use_and_packages(root: Path, make: Make) -> None:
@@ -93,6 +98,42 @@ def test_nothing_in_use_is_removed_even_by_all(root: Path, make: Make) -> None:
     assert "Removed 1 environment, 5 kB.\n" in _run("clean", "--all").stdout
     assert (used.exists(), unused.exists()) == (True, False)
     held.release()
+
+
+def test_a_copy_is_listed_with_the_packages_of_what_it_is_a_copy_of(root: Path, make: Make) -> None:
+    make("a", "numpy", "rich>=13")
+    new_folder(root, "uv", "a" * 64, "own").mkdir()
+    listed = {one["origin"]: one for one in json.loads(_run("list", "--json").stdout)}
+    assert listed["copy"]["packages"] == listed["cached"]["packages"] == ["numpy", "rich>=13"]
+
+
+def test_what_is_left_alone_is_explained(root: Path, make: Make) -> None:
+    used = make("a", days=99)
+    held = hold(used)
+    assert held is not None
+    for arguments in (("--all",), ("--all", "--dry-run"), ()):
+        told = _run("clean", *arguments).stdout
+        assert told.startswith("Nothing to remove: the only environment is in use. ")
+    make("b", days=3)
+    told = _run("clean").stdout
+    assert told.startswith("Nothing to remove: of 2 cached 1 in use, and none was unused for 30 d.")
+    held.release()
+
+
+def test_forty_columns_keep_packages_and_paths(
+    root: Path, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make("a", "numpy")
+    monkeypatch.setattr("runt_cli.terminal.is_terminal", lambda stream: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    headers = _run("list").stdout.splitlines()[1]
+    assert [word for word in headers.split() if word != "│"] == ["SIZE", "PACKAGES", "PATH"]
+
+
+def test_the_help_explains_every_kind_that_is_listed() -> None:
+    told = _run("list", "--help").stdout
+    for word in get_args(inventory.Origin):
+        assert f"`{word}`" in told
 
 
 def test_times_that_are_none_are_refused(root: Path) -> None:
