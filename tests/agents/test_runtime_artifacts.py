@@ -9,11 +9,13 @@ from typing import Any
 
 import attrs
 import pytest
-from runtime_peer import QUICK, Peer, connected, execution, invocation
+import trio
+from runtime_peer import QUICK, Peer, connected, execution, invocation, peer_of, serving
 from storage import Storage
 
 from local_server import serving as serving_files
 from runtimed.agents.runtime import uploads
+from runtimed.agents.runtime.server import RuntimeUseServer
 from waiting import wait_until_async
 
 pytestmark = pytest.mark.real
@@ -282,6 +284,28 @@ async def test_late_files_are_stored_before_a_session_is_confirmed(
         await peer.send({"message_type": "end_session_message"})
         await answering(peer, storage, "end_session_confirm_message")
         assert names(storage) == ["late.txt"]
+
+
+async def test_four_sessions_at_once_miss_no_file(storage: Storage, tmp_path: Path) -> None:
+    """Weakness 10: about one session end in twelve misses a file written before it."""
+    seen: list[str] = []
+
+    async def session(server: RuntimeUseServer, name: str) -> None:
+        folder = tmp_path / name
+        async with peer_of(server) as peer:
+            for number in range(3):
+                command = f"echo {number} > {folder}/{name}{number}.txt"
+                await peer.send(execution(command, artifacts_dirs=[str(folder)]))
+                seen.extend(announced(await answering(peer, storage, *RESULT)))
+            await peer.send({"message_type": "end_session_message"})
+            seen.extend(announced(await answering(peer, storage, "end_session_confirm_message")))
+
+    async with serving() as server, trio.open_nursery() as nursery:
+        for name in "abcd":
+            nursery.start_soon(session, server, name)
+    wanted = [f"{name}{number}.txt" for name in "abcd" for number in range(3)]
+    assert names(storage) == wanted
+    assert sorted(path.rpartition("/")[2] for path in seen) == wanted
 
 
 async def test_a_failing_request_has_its_artifacts_stored_too(

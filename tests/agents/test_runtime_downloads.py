@@ -6,6 +6,7 @@ import io
 import os
 import stat
 import tarfile
+import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +14,13 @@ from typing import Any
 
 import attrs
 import pytest
-from runtime_peer import QUICK, connected, execution, invocation
+from runtime_peer import QUICK, TERMINALS, connected, execution, invocation, peer_of, serving
 from storage import Storage
 
 from local_server import serving as serving_files
+from runtimed.agents.runtime import downloads
 from runtimed.agents.runtime.downloads import DownloadFailed, file_name
-from waiting import wait_until_async
+from waiting import LIMIT, wait_until_async
 
 pytestmark = pytest.mark.real
 
@@ -239,6 +241,30 @@ async def test_tar_archives_are_unpacked_where_that_is_wanted(
             await fetched(storage, "/a.tar.gz", tmp_path / "b", settings) or ""
         )
     assert left(tmp_path) == ["a", "a/x", "a/x/run.sh", "b", *(f"b/{each}" for each in "abc")]
+
+
+async def test_unpacking_holds_up_nobody_else(
+    storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Section 6.1; weakness 16: unzipping blocks heartbeats and other connections."""
+    unpacking, go_on = threading.Event(), threading.Event()
+
+    def unpack(*_: Any) -> None:
+        unpacking.set()
+        assert go_on.wait(LIMIT)
+
+    monkeypatch.setattr(downloads, "unpack_zip", unpack)
+    storage.files["/a.zip"] = b"slow"
+    wanted = [{"download_url": f"{storage.url}/a.zip", "working_dir": str(tmp_path)}]
+    settings = attrs.evolve(QUICK, heartbeat_interval=0.05)
+    async with serving(settings=settings) as server, peer_of(server) as peer:
+        await peer.send(execution(pre_execution_downloadables=wanted))
+        await wait_until_async(unpacking.is_set)
+        assert (await peer.receive())["message_type"] == "heartbeat_message"
+        async with peer_of(server) as other:
+            assert await other.ask(execution("echo fine"))
+        go_on.set()
+        assert (await peer.receive_until(*TERMINALS))[-1]["results"] == []
 
 
 async def test_a_download_is_interrupted_when_the_request_is_cancelled(

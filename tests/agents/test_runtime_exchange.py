@@ -355,6 +355,37 @@ async def test_a_client_that_is_gone_without_a_word_is_noticed() -> None:
         assert (1011).to_bytes(2, "big") in received  # the code with which it closes
 
 
+async def test_a_client_that_hangs_up_in_a_request_is_a_warning_with_code_and_reason(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Sections 3.3, 10.5."""
+    handler = Steps()
+    async with serving(handler) as server:
+        async with peer_of(server) as peer:
+            await peer.send(invocation("wait", source_id="caller"))
+            await handler.started.wait()
+            await peer.websocket.aclose(4001, "had enough")
+        await handler.ended.wait()
+        assert handler.invocations[0].cancelled.is_set()
+    (record,) = [each for each in caplog.records if "closed during a request" in each.message]
+    assert record.levelname == "WARNING"
+    assert record.message.startswith("[caller] ")
+    assert record.message.endswith("4001 had enough")
+
+
+async def test_a_message_that_is_too_large_closes_only_its_connection() -> None:
+    """The issue's bad input: huge messages."""
+    settings = attrs.evolve(QUICK, max_message_bytes=100_000)
+    async with serving(settings=settings) as server:
+        async with peer_of(server) as peer:
+            await peer.send(invocation("x" * 200_000))
+            assert await peer.rest() == []
+            assert peer.websocket.closed is not None
+            assert peer.websocket.closed.code == 1009
+        async with peer_of(server) as other:
+            assert await other.ask(execution())
+
+
 async def test_connections_are_independent() -> None:
     """Section 10.3."""
     handler = Steps()
