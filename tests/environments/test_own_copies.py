@@ -141,3 +141,21 @@ async def test_a_beginning_that_cannot_be_built_stops_nobody(
         await until(mock_clock, lambda: len(copies_in(cache)) == 3)
         nursery.cancel_scope.cancel()
     assert maker.built == [NOTHING, NUMPY, NOTHING]
+
+
+async def test_a_beginning_that_was_built_anew_leaves_no_copy_of_the_old_one(
+    cache: EnvironmentCache, maker: FakeMaker, mock_clock: MockClock
+) -> None:
+    copies = OwnCopies(cache, spares=0, beginnings=(NOTHING,))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(copies.run)
+        await until(mock_clock, lambda: len(copies_in(cache)) == 1)
+        (old,) = copies_in(cache)
+        (await cache.lease(NOTHING, nothing)).python.unlink()
+        own = await copies.take(NUMPY, nothing)
+        await until(mock_clock, lambda: len(copies_in(cache)) == 3)
+        await cache.tidy(prune=False)
+        assert not old.exists()
+        assert len(copies_in(cache) - {own.path}) == 1
+        nursery.cancel_scope.cancel()
+    assert maker.built == [NOTHING, NUMPY, NOTHING]

@@ -43,7 +43,7 @@ class OwnCopies:
         self._most = spares
         self._beginnings = tuple(beginnings)
         self._spares: dict[Path, Lease] = {}  # by what they are a copy of, the latest used last
-        self._kept: set[Path] = set()  # what the beginnings are
+        self._kept: dict[int, Path] = {}  # where each of the beginnings is
         self._used: dict[Path, Packages] = {}
         self._wake = trio.Event()
         cache.copy_ahead = self._pop
@@ -82,14 +82,22 @@ class OwnCopies:
                 while self._used:
                     _, wanted = self._used.popitem()
                     await self._make_spare(wanted)
-                for wanted in self._beginnings:
-                    await self._make_spare(wanted, keep=True)
+                for number, wanted in enumerate(self._beginnings):
+                    await self._make_spare(wanted, keep=number)
                 await self._wake.wait()
                 await trio.sleep(_QUIET)
         finally:
             for spare in self._spares.values():
                 spare.release()
             self._spares.clear()
+
+    def _keep(self, number: int, path: Path) -> None:
+        """Note where a beginning is. It was built anew if it was elsewhere, and what was copied of
+        the old one helps nobody any more."""
+        old = self._kept.get(number)
+        self._kept[number] = path
+        if old not in (None, path) and old in self._spares:
+            self._spares.pop(old).release()
 
     def _pop(self, path: Path) -> Lease | None:
         spare = self._spares.pop(path, None)
@@ -99,19 +107,20 @@ class OwnCopies:
             return None
         return spare
 
-    async def _make_spare(self, wanted: Packages, *, keep: bool = False) -> None:
+    async def _make_spare(self, wanted: Packages, *, keep: int | None = None) -> None:
         try:
             shared = await self._cache.lease(wanted, _ignore)
             try:
-                if keep:
-                    self._kept.add(shared.path)
+                if keep is not None:
+                    self._keep(keep, shared.path)
                 if shared.path not in self._spares:
                     self._spares[shared.path] = await self._cache.own_copy(shared)
             finally:
                 shared.release()
         except Exception as error:  # who wants one next will be told
             log.warning("no copy made ahead wanted=%s error=%s", wanted, error)
-        others = [path for path in self._spares if path not in self._kept]
+        kept = set(self._kept.values())
+        others = [path for path in self._spares if path not in kept]
         for path in others[: max(0, len(others) - self._most)]:
             self._spares.pop(path).release()
 
