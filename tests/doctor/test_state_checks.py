@@ -21,7 +21,7 @@ from runtimed.doctor.environments import cached_environments, pool_environments
 from runtimed.doctor.finding import Check, Finding
 from runtimed.doctor.kernels import connection_files, orphaned_kernels
 from runtimed.doctor.permissions import permissions
-from runtimed.doctor.site import Site, user_site
+from runtimed.doctor.site import DaemonState, Site, user_site
 from runtimed.doctor.trust_key import trust_key
 from runtimed.document.actors import daemon_actor
 from runtimed.document.notebook import NotebookDocument
@@ -167,6 +167,16 @@ def test_leftovers_of_the_cache_are_removed_and_what_is_used_stays(site: Site) -
     held.release()
     assert [path.exists() for path in (whole, used, building)] == [True] * 3
     assert [path.exists() for path in (half, own)] == [False] * 2
+
+
+def test_what_a_running_daemon_will_remove_is_no_trouble(site: Site) -> None:
+    _cached(site.cached_environments, "own", done=False)
+    (finding,) = examine(site, [cached_environments])
+    assert (finding.status, finding.remedy) == ("warning", "The next daemon removes them")
+    running = attrs.evolve(site, daemon=DaemonState(True, None, None))
+    (finding,) = examine(running, [cached_environments])
+    assert (finding.status, finding.remedy) == ("note", "The daemon removes them in a while")
+    assert [one.status for one in mend(running, [finding])] == ["mended"]
 
 
 def _put(site: Site, data: bytes) -> str:

@@ -127,6 +127,22 @@ async def test_few_are_kept_and_all_are_given_up_at_the_end(
     assert not copies_in(cache)
 
 
+async def test_an_orderly_end_leaves_no_copies(
+    cache: EnvironmentCache, mock_clock: MockClock
+) -> None:
+    copies = OwnCopies(cache, beginnings=(NOTHING,))
+    async with trio.open_nursery() as outer:
+        await outer.start(cache.run)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(copies.run)
+            own = await copies.take(UvPackages(("p",)), nothing)
+            await until(mock_clock, lambda: len(copies_in(cache)) == 3)
+            own.release()
+            nursery.cancel_scope.cancel()
+        outer.cancel_scope.cancel()
+    assert not copies_in(cache)
+
+
 async def test_a_beginning_that_cannot_be_built_stops_nobody(
     cache: EnvironmentCache, maker: FakeMaker, mock_clock: MockClock
 ) -> None:

@@ -408,6 +408,30 @@ async def test_who_still_waits_when_the_pool_ends_is_told(autojump_clock: MockCl
     assert builder.running == 0
 
 
+async def test_what_was_given_back_is_removed_at_the_end_within_a_bound(
+    autojump_clock: MockClock,
+) -> None:
+    builder = MemoryBuilder(removing=1)
+    async with running_pool(builder, target=2) as pool:
+        await full(pool)
+        early, late, later = [await pool.take() for _ in range(3)]
+        pool.discard(early)
+        await trio.sleep(0.1)  # its removal waits for the builds
+        pool.discard(late)
+        pool.discard(later)
+    assert builder.removed == [early.path]
+    assert builder.log[-1] == "close"
+
+
+async def test_a_pool_that_is_off_is_logged_once(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with running_pool(MemoryBuilder(), target=0):
+        await trio.sleep(100)
+    assert caplog.messages == ["UV pool: 0/0 available, 0 warming"]
+
+
 async def test_each_change_and_each_half_minute_has_its_line_in_the_log(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:

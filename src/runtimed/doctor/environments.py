@@ -39,7 +39,7 @@ def pool_environments(site: Site) -> Iterator[Finding]:
             remove_folder(root, kind, path)
         return f"Removed {_environments(len(now_left))} of the pools"
 
-    yield _leftovers("pool-environments", root, [path for _, path in left], remove)
+    yield _leftovers(site, "pool-environments", root, [path for _, path in left], remove)
 
 
 def _left_in_pool(root: Path) -> list[tuple[Kind, Path]]:
@@ -69,7 +69,7 @@ def cached_environments(site: Site) -> Iterator[Finding]:
         count = sum(remove_unused(root, one.path) for one in left)
         return f"Removed {_environments(count)} of the cache"
 
-    yield _leftovers("cached-environments", root, [one.path for one in left], remove)
+    yield _leftovers(site, "cached-environments", root, [one.path for one in left], remove)
 
 
 def _left_in_cache(root: Path) -> list[Known]:
@@ -89,16 +89,21 @@ def _is_being_built(root: Path, one: Known) -> bool:
         return not free
 
 
-def _leftovers(name: str, root: Path, paths: Sequence[Path], repair: Callable[[], str]) -> Finding:
+def _leftovers(
+    site: Site, name: str, root: Path, paths: Sequence[Path], repair: Callable[[], str]
+) -> Finding:
+    """A running daemon sees to what others have left, soon after its start and then by the hour."""
     names = ", ".join(path.name for path in paths[:_SHOWN])
     more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
     return Finding(
         name=name,
-        status="warning",
+        status="note" if site.daemon.alive else "warning",
         path=root,
         what=f"{_environments(len(paths))} left over: {names}{more}",
         why="A daemon ended while it built or used them; they take space and nothing else",
-        remedy="The next daemon removes them",
+        remedy="The daemon removes them in a while"
+        if site.daemon.alive
+        else "The next daemon removes them",
         repair=repair,
     )
 

@@ -54,6 +54,9 @@ log = logging.getLogger(__name__)
 _SETTLE = 10.0
 _CLEANUP = 5.0
 
+#: Seconds at the end for removing copies of its own; what stays is the next daemon's to remove.
+_LAST_REMOVALS = 1.5
+
 _DAY = 86400.0
 _GIB = 2.0**30
 
@@ -326,8 +329,17 @@ class EnvironmentCache:
         self, *, task_status: trio.TaskStatus[EnvironmentCache] = trio.TASK_STATUS_IGNORED
     ) -> None:
         """Do what nobody waits for: bytecode, sizes, and removing what is old or too much. Runs
-        until cancelled."""
+        until cancelled; the copies that were given back by then are then removed."""
         task_status.started(self)
+        try:
+            await self._keep_small()
+        finally:
+            with trio.move_on_after(_LAST_REMOVALS, shield=True):
+                for path in self._rubbish:
+                    await trio.to_thread.run_sync(self._remove_logged, path, abandon_on_cancel=True)
+
+    async def _keep_small(self) -> None:
+        """Runs until cancelled."""
         await trio.sleep(_SETTLE)
         look_at = trio.current_time()
         while True:
@@ -344,8 +356,8 @@ class EnvironmentCache:
 
     async def tidy(self, *, prune: bool = True) -> None:
         """One round of what `run` does."""
-        rubbish, self._rubbish = self._rubbish, []
-        for path in rubbish:
+        while self._rubbish:
+            path = self._rubbish.pop()
             await trio.to_thread.run_sync(self._remove_logged, path, limiter=self._disk)
         while self._unfinished:
             path, maker = self._unfinished.popitem()

@@ -27,6 +27,9 @@ log = logging.getLogger(__name__)
 _LOOK_AGAIN = 30.0
 _BUILDS_FIRST = 10.0
 _DELETING = 10.0
+
+#: Seconds at the end for removing what was given out; what stays is the next daemon's to remove.
+_LAST_REMOVALS = 1.5
 _PHASES_QUEUED = 64  # what is more is dropped, see _Listener
 
 #: Phases that come again and again, each making the one before it needless.
@@ -97,6 +100,7 @@ class Pool:
         self._phases: dict[Build, list[progress.Phase]] = {}
         self._listeners: dict[Ticket, _Listener] = {}
         self._given: set[Path] = set()
+        self._going: dict[Path, Environment] = {}  # to be removed, and not yet gone
         self._unfinished = True
         self._finishing = False
         self._stir = trio.Event()
@@ -207,6 +211,7 @@ class Pool:
         self._look_again()
         if drained and self._nursery is not None:
             gone = trio.Event()
+            self._note_going(drained)
             self._nursery.start_soon(self._remove_all, drained, gone)
             with trio.move_on_after(_DELETING):
                 await gone.wait()
@@ -254,6 +259,10 @@ class Pool:
             self._nursery = None
             self._state.give_up("The environment pool is closed")
             self._settle(self._state.take_settled())
+            self._note_going(self._state.take_discarded())
+            with trio.move_on_after(_LAST_REMOVALS, shield=True):
+                for environment in tuple(self._going.values()):
+                    await self._remove(environment)
             self._builder.close()
 
     async def _adopt_leftovers(self) -> None:
@@ -277,6 +286,7 @@ class Pool:
             self._unfinished = True
             nursery.start_soon(self._build, build, self._scopes[build])
         if plan.remove:
+            self._note_going(plan.remove)
             nursery.start_soon(self._remove_all, plan.remove, None)
         full = len(self._state.available) >= self._state.wanted > 0
         if full and not self._state.builds and self._unfinished and not self._finishing:
@@ -355,14 +365,23 @@ class Pool:
                     while self._state.builds:
                         await self._changed.wait()
             for environment in environments:
-                try:
-                    async with self._removing:
-                        await self._builder.remove(environment)
-                except (OSError, ValueError) as error:
-                    log.warning("environment not removed path=%s error=%s", environment.path, error)
+                async with self._removing:
+                    await self._remove(environment)
         finally:
             if gone is not None:
                 gone.set()
+
+    async def _remove(self, environment: Environment) -> None:
+        try:
+            await self._builder.remove(environment)
+        except FileNotFoundError:  # by an earlier attempt that was cancelled and goes on
+            pass
+        except (OSError, ValueError) as error:
+            log.warning("environment not removed path=%s error=%s", environment.path, error)
+        self._going.pop(environment.path, None)
+
+    def _note_going(self, environments: Sequence[Environment]) -> None:
+        self._going.update((environment.path, environment) for environment in environments)
 
     # ------------------------------------------------------------------ telling
 
@@ -370,15 +389,18 @@ class Pool:
         self._stir.set()
 
     def _tell_status(self) -> None:
-        """Log the counts, after each change and every half minute; wake those who watch."""
+        """Log the counts, after each change and, unless the pool is off, every half minute; wake
+        those who watch."""
         status = self.status()
-        log.info(
-            "%s pool: %d/%d available, %d warming",
-            "UV" if self.kind == "uv" else "Conda",
-            status.available,
-            status.target,
-            status.warming,
-        )
+        off = not (status.available or status.target or status.warming)
+        if not off or self._last_seen[:3] != (0, 0, 0):
+            log.info(
+                "%s pool: %d/%d available, %d warming",
+                "UV" if self.kind == "uv" else "Conda",
+                status.available,
+                status.target,
+                status.warming,
+            )
         seen = (status.available, status.warming, status.target, self._state.failure)
         if seen != self._last_seen:
             self._last_seen = seen

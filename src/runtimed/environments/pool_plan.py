@@ -208,8 +208,12 @@ class PoolPlan:
         if started:
             for ticket in self.tickets:
                 ticket.tried = True
+        return Plan(self.take_settled(), tuple(started), self.take_discarded(), self._due(now))
+
+    def take_discarded(self) -> tuple[Environment, ...]:
+        """The environments to remove that nobody was told of yet."""
         remove, self._remove = tuple(self._remove), []
-        return Plan(self.take_settled(), tuple(started), remove, self._due(now))
+        return remove
 
     def take_settled(self) -> tuple[Ticket, ...]:
         """The tickets that were settled since the last call."""
