@@ -18,15 +18,20 @@ _LONGEST = 10_000
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d|w)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
+_DAYS = {"today": 0, "yesterday": 1}
+
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _COLOURS = {30: "yellow", 40: "red", 50: "red"}
 
 
 def parse_since(text: str, now: datetime) -> datetime:
-    """A moment: `10m`, `1h30m`, `2d` before now, `14:30` today, or a date with or without a time.
+    """A moment: `10m`, `1h30m`, `2d` before now, `14:30` today, the beginning of `today` or of
+    `yesterday`, or a date with or without a time.
 
     Raises: ValueError.
     """
+    if (days := _DAYS.get(text.lower())) is not None:
+        return datetime.combine(now.date() - timedelta(days=days), datetime.min.time())
     spans = _SPAN.findall(text)
     if spans and "".join(number + unit for number, unit in spans) == text:
         seconds = sum(float(number) * _SECONDS[unit] for number, unit in spans)

@@ -10,18 +10,28 @@ __all__ = ["logs"]
 _PATIENCE = 2.0
 
 
+def _count(text: str) -> int:
+    """How many lines."""
+    if not text.strip().isdecimal():
+        raise click.BadParameter(f"{text!r} is no number of lines.")
+    return int(text)
+
+
 @click.command(short_help="Show the end of the daemon's log, or follow it.")
 @click.option("-f", "--follow", is_flag=True, help="Go on printing what is added, until Ctrl-C.")
 @click.option(
     "-n",
     "--lines",
-    type=click.IntRange(min=0),
+    "--tail",
+    type=_count,
     metavar="N",
     help="How many lines to begin with.  [default: 50; with --since all]",
 )
 @click.option(
     "--level",
-    type=click.Choice(["debug", "info", "warning", "error", "critical"], case_sensitive=False),
+    type=click.Choice(
+        ["debug", "info", "warning", "warn", "error", "critical"], case_sensitive=False
+    ),
     help="Only this level and graver ones.",
 )
 @click.option(
@@ -30,7 +40,9 @@ _PATIENCE = 2.0
     help="Only what names this notebook: its path, its file's name, or the beginning of its id.",
 )
 @click.option(
-    "--since", metavar="TIME", help="Only what is newer: 10m, 1h30m, 2d, 14:30, 2026-03-15."
+    "--since",
+    metavar="TIME",
+    help="Only what is newer: 10m, 1h30m, 2d, 14:30, yesterday, 2026-03-15.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object for each record.")
 def logs(
@@ -44,7 +56,8 @@ def logs(
     """Show the end of the daemon's log, files that were rotated away included.
 
     Lines that follow a record, such as a traceback, are shown with it. With --json, N counts
-    records; each has time, level, logger, message, its fields, and such lines as detail.
+    records; each has time, level, logger, message, its fields, and such lines as detail. When no
+    line is about the notebook that was asked for, that is said, and the exit code is 1.
 
     \b
     Examples:
@@ -69,7 +82,8 @@ def logs(
         moment = parse_since(since, datetime.now()) if since is not None else None
     except ValueError:
         raise click.BadParameter(
-            f"{since!r} is no time; use 10m, 14:30 or 2026-03-15 14:30.", param_hint="--since"
+            f"{since!r} is no time; use 10m, 14:30, yesterday or 2026-03-15 14:30.",
+            param_hint="--since",
         ) from None
     wanted = Wanted(
         level=LEVELS[level.upper()] if level else 0,
@@ -96,6 +110,12 @@ def logs(
         if count:
             found = last_wanted(newest_first(path, log, end), wanted, count, of_records=as_json)
             printer.print(found)
+            if notebook and not found:
+                such = "such " if level or since else ""
+                nothing = f"No {such}line about {notebook} in the log"
+                if not follow:
+                    raise Fail(nothing)
+                click.echo(nothing, err=True)
         out.flush()
         if end is not None:
             log.seek(end)

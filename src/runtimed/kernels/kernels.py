@@ -7,6 +7,7 @@ whole life, and rooms only ask.
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import math
 from pathlib import Path
@@ -68,6 +69,9 @@ class Kernels:
         self.warm_target = warm_target
         self._running: set[Kernel] = set()
         self._warm: list[Kernel] = []
+        # Where warm kernels were adopted: what is logged of one's end belongs there, and its task,
+        # which is older, knows nothing of it.
+        self._adopters: dict[Kernel, contextvars.Context] = {}
         self._warming = 0
         self._generation = 0  # kernels that were begun before a flush are not wanted after it
         self._retry_at = 0.0
@@ -134,7 +138,9 @@ class Kernels:
         except Exception as error:
             log.warning("warm kernel not adopted kernel=%s error=%r", kernel.kernel_id, error)
         finally:
-            if not adopted:
+            if adopted:
+                self._adopters[kernel] = contextvars.copy_context()
+            else:
                 kernel.stop()
         log.info("warm kernel adopted=%s kernel=%s", adopted, kernel.kernel_id)
         return adopted
@@ -172,13 +178,18 @@ class Kernels:
                 on_process=lambda pid: self._registry.add(kernel.kernel_id, record_process(pid)),
                 task_status=task_status,
             )
-            log.info("kernel ended kernel=%s reason=%s", kernel.kernel_id, kernel.exit_text)
+            self._adopters.get(kernel, contextvars.copy_context()).run(
+                log.info, "kernel ended kernel=%s reason=%s", kernel.kernel_id, kernel.exit_text
+            )
         except Exception as error:
             if not kernel.started:
                 raise _start_failure(error) from error
-            log.exception("kernel task failed kernel=%s", kernel.kernel_id)
+            self._adopters.get(kernel, contextvars.copy_context()).run(
+                log.exception, "kernel task failed kernel=%s", kernel.kernel_id
+            )
         finally:
             self._running.discard(kernel)
+            self._adopters.pop(kernel, None)
             self._registry.remove(kernel.kernel_id)
             if kernel in self._warm:
                 self._warm.remove(kernel)

@@ -41,11 +41,16 @@ def test_the_last_lines_reach_into_rotated_files(runt: Runt) -> None:
     assert runt("logs").output == _OLD + _NEW
     assert runt("logs", "-n", "4").output == _lines(_OLD, 3) + _NEW
     assert runt("daemon", "logs", "-n", "2").output == _lines(_NEW, 1, 2)
+    assert runt("logs", "--tail", "2").output == _lines(_NEW, 1, 2)
     assert runt("logs", "-n", "0").output == ""
+    for wrong in ("x", "-3"):
+        done = runt("logs", "-n", wrong)
+        assert (done.exit_code, f"{wrong!r} is no number of lines." in done.stderr) == (2, True)
 
 
 def test_a_level_brings_what_follows_its_records(runt: Runt) -> None:
     assert runt("logs", "--level", "warning").output == _lines(_OLD, 1, 2, 3) + _lines(_NEW, 2)
+    assert runt("logs", "--level", "WARN").output == runt("logs", "--level", "warning").output
     assert runt("logs", "--level", "ERROR").output == _lines(_OLD, 1, 2, 3)
     assert runt("logs", "--level", "error", "-n", "1").output == _lines(_OLD, 3)
 
@@ -54,7 +59,12 @@ def test_a_notebook_is_meant_by_id_or_path(runt: Runt, monkeypatch: pytest.Monke
     assert runt("logs", "--notebook", "b-id").output == _lines(_NEW, 1, 2)
     assert runt("logs", "--notebook", "/n/../n/a.ipynb").output == _lines(_OLD, 1, 2, 3)
     assert runt("logs", "--notebook", "a.ipynb").output == _lines(_OLD, 1, 2, 3)
-    assert runt("logs", "--notebook", "b").output == ""
+    for notebook in ("b", "/n/other.ipynb"):
+        done = runt("logs", "--notebook", notebook)
+        told = f"No line about {notebook} in the log\n"
+        assert (done.exit_code, done.stdout, done.stderr) == (1, "", told)
+    done = runt("logs", "--notebook", "b-id", "--level", "error")
+    assert (done.exit_code, done.stderr) == (1, "No such line about b-id in the log\n")
     folder = runt.home / "n ü"
     folder.mkdir()
     line = f'2026-03-15 10:00:03 [INFO] runtimed.rooms.rooms: room opened room="{folder}/c.ipynb"\n'
@@ -115,6 +125,8 @@ def test_a_time_that_is_none_is_a_usage_error(runt: Runt, since: str) -> None:
         ("2026-03-01", datetime(2026, 3, 1)),
         ("2026-03-01T10:00", datetime(2026, 3, 1, 10)),
         ("999999999w", datetime.min),
+        ("yesterday", datetime(2026, 3, 14)),
+        ("Today", datetime(2026, 3, 15)),
     ],
 )
 def test_times_are_read_as_people_write_them(text: str, moment: datetime) -> None:
