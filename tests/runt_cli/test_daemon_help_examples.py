@@ -14,6 +14,7 @@ from pool_answers import run_command
 from test_help_examples import examples
 
 from daemon_home import DaemonHome
+from runtimed.paths import default_paths
 
 pytestmark = pytest.mark.real
 
@@ -37,6 +38,8 @@ def test_examples_work_as_they_stand(
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.chdir(home.home)
+    with default_paths().log.open("a") as log:  # as if the examples' notebook had been open
+        log.write("2026-03-15 10:00:00 [INFO] runtimed: room closed room=/n/analysis.ipynb\n")
     for command in COMMANDS:
         found = examples(*command.split())
         assert any(f"runt {command}" in example for example in found)
