@@ -17,6 +17,8 @@ from runtimed.jupyter.connection_files import (
     read_connection_file,
 )
 from runtimed.jupyter.folders import data_folders, runtime_folder
+from runtimed.jupyter.own_files import note_process, noted_process
+from runtimed.kernels.registry import KernelRecord
 
 
 def test_a_file_says_where_its_kernel_listens(tmp_path: Path) -> None:
@@ -129,3 +131,28 @@ def test_kernelspecs_are_looked_for_in_the_activated_environment_first() -> None
         "/usr/local/share/jupyter",
         "/usr/share/jupyter",
     ]
+
+
+def test_a_note_of_a_process_is_believed_only_if_it_is_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path, "runt-kernel-a.json")
+    record = KernelRecord(4242, "1", "boot")
+    note_process(path, record)
+    note = path.with_suffix(".process")
+    assert noted_process(path) == record
+    # Nobody but us writes notes, and for no other files.
+    note.with_name("kernel-a.process").write_bytes(note.read_bytes())
+    assert noted_process(write(tmp_path, "kernel-a.json")) is None
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getuid", lambda: note.stat().st_uid + 1)
+        assert noted_process(path) is None
+    note.rename(tmp_path / "elsewhere")
+    note.symlink_to(tmp_path / "elsewhere")
+    assert noted_process(path) is None
+    note.unlink()
+    note.write_bytes((tmp_path / "elsewhere").read_bytes() + b" " * 100_000)
+    assert noted_process(path) is None
+    note.unlink()
+    os.mkfifo(note)  # opened in the ordinary way it would be waited for
+    assert noted_process(path) is None

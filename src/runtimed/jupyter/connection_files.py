@@ -25,6 +25,7 @@ __all__ = [
     "connection_files",
     "kernel_id_of",
     "read_connection_file",
+    "read_own_file",
 ]
 
 CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
@@ -113,6 +114,18 @@ def read_connection_file(path: Path) -> ConnectionInfo:
 
     Raises: ConnectionFileUnusable with the reason, which does not name the file.
     """
+    try:
+        content = orjson.loads(read_own_file(path))
+    except orjson.JSONDecodeError as error:
+        raise ConnectionFileUnusable("it is not JSON") from error
+    return _parse(path, content)
+
+
+def read_own_file(path: Path) -> bytes:
+    """What is in a small plain file of this user's, whoever else may write into its folder.
+
+    Raises: ConnectionFileUnusable with the reason, which does not name the file.
+    """
     # Not blocking, for a pipe has no end; no links, for they make a file of somebody else's ours.
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
@@ -129,15 +142,11 @@ def read_connection_file(path: Path) -> ConnectionInfo:
             raise ConnectionFileUnusable("it belongs to somebody else")
         if status.st_size > _LARGEST:
             raise ConnectionFileUnusable(f"it is too large ({status.st_size} bytes)")
-        try:
-            content = orjson.loads(os.read(descriptor, _LARGEST))
-        except OSError as error:
-            raise ConnectionFileUnusable(_because(error)) from error
-        except orjson.JSONDecodeError as error:
-            raise ConnectionFileUnusable("it is not JSON") from error
+        return os.read(descriptor, _LARGEST)
+    except OSError as error:
+        raise ConnectionFileUnusable(_because(error)) from error
     finally:
         os.close(descriptor)
-    return _parse(path, content)
 
 
 def _parse(path: Path, content: Any) -> ConnectionInfo:

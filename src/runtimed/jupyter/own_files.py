@@ -13,12 +13,16 @@ from pathlib import Path
 import attrs
 import orjson
 
-from runtimed.errors import KernelStartFailed
+from runtimed.errors import ConnectionFileUnusable, KernelStartFailed
+from runtimed.jupyter.connection_files import read_own_file
 from runtimed.jupyter.words import ADJECTIVES, NOUNS
 from runtimed.kernels.connection import CHANNELS, free_ports
 from runtimed.kernels.registry import KernelRecord
 
 __all__ = ["note_process", "noted_process", "remove_files", "write_files"]
+
+#: What the names of such files begin with.
+_PREFIX = "runt-kernel-"
 
 
 def write_files(folder: Path, kernel_name: str) -> Path:
@@ -38,7 +42,7 @@ def write_files(folder: Path, kernel_name: str) -> Path:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         while True:
             name = f"{secrets.choice(ADJECTIVES)}-{secrets.choice(NOUNS)}"
-            path = folder / f"runt-kernel-{name}.json"
+            path = folder / f"{_PREFIX}{name}.json"
             try:
                 _write_new(path, orjson.dumps(content))
                 break
@@ -63,20 +67,30 @@ def note_process(path: Path, record: KernelRecord) -> None:
 
 
 def noted_process(path: Path) -> KernelRecord | None:
-    """The process that was noted; it may have ended since. None if there is no note."""
+    """The process that was noted; it may have ended since.
+
+    None if there is no note of ours: what anybody else may have laid there is not believed, for
+    who stops a kernel ends the process that the note names.
+    """
+    if not _is_named_by_us(path):
+        return None
     try:
-        content = orjson.loads(_process_of(path).read_bytes())
+        content = orjson.loads(read_own_file(_process_of(path)))
         return KernelRecord(int(content["pid"]), str(content["started"]), str(content["boot"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ConnectionFileUnusable, ValueError, KeyError, TypeError):
         return None
 
 
 def remove_files(path: Path) -> None:
     """Remove a connection file and what lies beside it; missing ones are fine."""
     path.unlink(missing_ok=True)
-    if path.name.startswith("runt-kernel-"):
+    if _is_named_by_us(path):
         _process_of(path).unlink(missing_ok=True)
         log_of(path).unlink(missing_ok=True)
+
+
+def _is_named_by_us(path: Path) -> bool:
+    return path.name.startswith(_PREFIX)
 
 
 def _process_of(path: Path) -> Path:
