@@ -26,16 +26,17 @@ def interrupt(notebook: str, as_json: bool) -> None:
     """
     from runt_cli.failure import Fail
     from runt_cli.stopping import interrupt_notebook
-    from runt_cli.terminal import show_json
+    from runt_cli.terminal import show_json, tilde
 
     result = interrupt_notebook(notebook)
     if as_json:
         show_json(result)
+    shown = tilde(result["notebook_id"])
     if not result["has_kernel"]:
-        raise Fail(f"No kernel running: {result['notebook_id']}")
+        raise Fail(f"No kernel running: {shown}")
     if as_json:
         return
     done = "Interrupted" if result["running"] else "Nothing was running"
     dropped = result["dropped"]
     behind = f" ({dropped} waiting cell{'' if dropped == 1 else 's'} dropped)" if dropped else ""
-    click.echo(f"{done}: {result['notebook_id']}{behind}")
+    click.echo(f"{done}: {shown}{behind}")

@@ -12,7 +12,10 @@ from runt_cli.table import Column
 from runt_cli.terminal import show_json, show_table, tilde
 from runtimed.errors import RuntimedError
 
-__all__ = ["COLUMNS", "open_notebooks", "show_notebooks", "shown_status"]
+__all__ = ["COLUMNS", "described", "open_notebooks", "show_notebooks", "shown_status"]
+
+#: What `--json` says of every notebook.
+_ALWAYS: dict[str, Any] = {"path": None, "loading": False, "unsaved": False, "queued": 0}
 
 COLUMNS = (
     Column("NOTEBOOK", rank=0, shorten="path", shortest=12),
@@ -43,13 +46,19 @@ def show_notebooks(*, as_json: bool, quiet: bool) -> None:
         for room in rooms:
             click.echo(room["notebook_id"])
     elif as_json:
-        show_json(
-            [{key: value for key, value in room.items() if value is not None} for room in rooms]
-        )
+        show_json([described(room) for room in rooms])
     elif not rooms:
         click.echo("No open notebooks.")
     else:
         show_table(COLUMNS, [_row(room) for room in rooms])
+
+
+def described(room: dict[str, Any]) -> dict[str, Any]:
+    """A notebook as `--json` has it: always with the same keys, and those of its kernel if there is
+    one or it is known what it will be."""
+    known = {key: value for key, value in room.items() if value is not None}
+    kernel = dict.fromkeys(room) if room["has_kernel"] else {}
+    return kernel | _ALWAYS | known
 
 
 def _row(room: dict[str, Any]) -> tuple[str | None, ...]:
@@ -68,5 +77,5 @@ def shown_status(room: dict[str, Any]) -> str | None:
     status = room["kernel_status"]
     if room.get("loading"):
         return "loading"
-    waiting = (room.get("queued") or 0) - (status == "busy")
-    return f"{status} +{waiting}" if status and waiting > 0 else status
+    waiting = room.get("queued")
+    return f"{status} +{waiting}" if status and waiting else status

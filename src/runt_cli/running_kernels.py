@@ -9,7 +9,7 @@ import click
 
 from runt_cli.asking import IS_IT_RUNNING, daemon_client
 from runt_cli.failure import Fail, fail
-from runt_cli.open_notebooks import shown_status
+from runt_cli.open_notebooks import described, shown_status
 from runt_cli.table import Column
 from runt_cli.terminal import show_json, show_table, tilde
 from runtimed.errors import RuntimedError
@@ -35,7 +35,19 @@ _COLUMNS = (
 _DAEMON, _JUPYTER = "runtimed", "jupyter"
 
 #: What `--json` says of every kernel, here as it is of one that is no notebook's.
-_ALWAYS: dict[str, Any] = {"notebook_id": None, "active_peers": 0, "has_kernel": True}
+_ALWAYS: dict[str, Any] = {
+    "notebook_id": None,
+    "active_peers": 0,
+    "has_kernel": True,
+    "kernel_id": None,
+    "kernel_name": None,
+    "kernel_type": None,
+    "kernel_status": None,
+    "kernel_pid": None,
+    "env_source": None,
+    "connection_file": None,
+    "state": None,
+} | dict.fromkeys(("age_secs", "cpu_secs", "cpu_percent", "memory_bytes", "processes"))
 
 #: Seconds for Jupyter's kernels to say how they are, which only those use up that don't.
 _JUPYTER_LIMIT = 1.0
@@ -125,16 +137,18 @@ def _show(kernels: list[dict[str, Any]], *, as_json: bool, quiet: bool) -> None:
             if kernel.get("notebook_id"):
                 click.echo(kernel["kernel_id"] or kernel["notebook_id"])
     elif as_json:
-        show_json(
-            [
-                _ALWAYS | {key: value for key, value in each.items() if value is not None}
-                for each in kernels
-            ]
-        )
+        show_json([_complete(kernel) for kernel in kernels])
     elif not kernels:
         click.echo("No running kernels.")
     else:
         show_table(_COLUMNS, [_row(kernel) for kernel in kernels])
+
+
+def _complete(kernel: dict[str, Any]) -> dict[str, Any]:
+    """A kernel as `--json` has it, with the same keys whoever started it; a notebook without a
+    kernel has those of `runt notebooks`."""
+    whole = described(_ALWAYS | kernel)
+    return whole | {"state": kernel["kernel_status"]} if whole["has_kernel"] else whole
 
 
 def _row(kernel: dict[str, Any]) -> tuple[str | None, ...]:

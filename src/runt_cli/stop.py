@@ -16,8 +16,8 @@ def stop(notebooks: tuple[str, ...], every: bool, as_json: bool) -> None:
 
     The kernels end, and the daemon closes the notebooks.
     NOTEBOOK is a path, the name of a file that is open, an id as `runt notebooks` or `runt ps`
-    shows it, or the first characters of one. What was edited is kept, whether saved or not. Also
-    known as `runt shutdown`.
+    shows it, or the first characters of one. What was edited is kept, whether saved or not. --all
+    is no error when nothing is open. Also known as `runt shutdown`.
 
     \b
     Examples:
@@ -27,7 +27,7 @@ def stop(notebooks: tuple[str, ...], every: bool, as_json: bool) -> None:
     """
     from runt_cli.failure import FAILED
     from runt_cli.stopping import stop_notebooks
-    from runt_cli.terminal import show_json
+    from runt_cli.terminal import show_json, tilde
 
     if every == bool(notebooks):
         raise click.UsageError("Name the notebooks to stop, or pass --all.")
@@ -40,6 +40,6 @@ def stop(notebooks: tuple[str, ...], every: bool, as_json: bool) -> None:
         if not result["stopped"]:
             click.echo(result["error"], err=True)
         elif not as_json:
-            click.echo(f"Shutdown notebook: {result['notebook_id']}")
+            click.echo(f"Shutdown notebook: {tilde(result['notebook_id'])}")
     if not all(result["stopped"] for result in results):
         raise click.exceptions.Exit(FAILED)

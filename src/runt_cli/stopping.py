@@ -57,7 +57,21 @@ def _notebook_id(text: str, rooms: Sequence[Room], verb: str) -> str:
         meant = [text] if text in ids else [each for each in ids if text and each.startswith(text)]
         if len(meant) == 1:
             raise Fail(f"{meant[0]} is a kernel of Jupyter: use 'runt jupyter {verb} {meant[0]}'")
+    if text and (warm := _warm_kernels(text)):
+        raise Fail(
+            f"{', '.join(warm)}: warm, no notebook's yet. 'runt daemon flush' ends such kernels"
+        )
     raise not_found(text)
+
+
+def _warm_kernels(text: str) -> list[str]:
+    """The kernels that wait for a notebook whose id begins so."""
+    try:
+        kernels = daemon_client().list_kernels()
+    except RuntimedError:
+        return []  # it has answered just before, and what is missing is said all the same
+    ids = [str(each["kernel_id"]) for each in kernels if each["kernel_status"] == "warm"]
+    return [each for each in ids if each.startswith(text)]
 
 
 def _stop(notebook_id: str) -> bool:

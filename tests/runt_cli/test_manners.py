@@ -62,7 +62,7 @@ def listed(pretend: Pretend, tmp_path: Path) -> None:
         env_source="uv:prewarmed",
         kernel_status="busy",
         kernel_id="cafe00000001",
-        queued=3,
+        queued=2,
     )
     pretend(lambda request: pool.RoomsList([room]))
 

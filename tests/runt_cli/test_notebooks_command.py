@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from pool_answers import Pretend, pretend, run_command
 
@@ -35,7 +36,7 @@ class Daemon:
                 env_source="uv:prewarmed",
                 kernel_status="busy",
                 kernel_pid=None,
-                queued=3,
+                queued=2,
                 path=self.busy,
                 unsaved=True,
                 kernel_id="cafe12345678",
@@ -83,12 +84,22 @@ def test_the_open_notebooks_as_json(daemon: Daemon) -> None:
             "kernel_type": "python",
             "env_source": "uv:prewarmed",
             "kernel_status": "busy",
-            "queued": 3,
+            "kernel_pid": None,
+            "loading": False,
+            "queued": 2,
             "path": daemon.busy,
             "unsaved": True,
             "kernel_id": "cafe12345678",
         },
-        {"notebook_id": UNTITLED, "active_peers": 1, "has_kernel": False},
+        {
+            "notebook_id": UNTITLED,
+            "active_peers": 1,
+            "has_kernel": False,
+            "loading": False,
+            "queued": 0,
+            "path": None,
+            "unsaved": False,
+        },
     ]
 
 
@@ -115,9 +126,9 @@ def test_several_are_stopped_and_one_that_is_none_does_not_hold_up_the_others(
     done = run_command("stop", "my notebook", "missing.ipynb", UNTITLED[:4], "cafe1")
     assert done.exit_code == 1
     assert done.stdout == (
-        f"Shutdown notebook: {daemon.busy}\n"
+        "Shutdown notebook: ~/my notebook.ipynb\n"
         f"Shutdown notebook: {UNTITLED}\n"
-        f"Shutdown notebook: {daemon.busy}\n"
+        "Shutdown notebook: ~/my notebook.ipynb\n"
     )
     assert done.stderr == (
         "Notebook not found: missing.ipynb. Use 'runt notebooks' to see open notebooks.\n"
@@ -142,7 +153,7 @@ def test_a_file_that_is_not_open_stops_no_other_of_its_name(daemon: Daemon, tmp_
 def test_all_are_stopped(daemon: Daemon) -> None:
     done = run_command("shutdown", "--all")
     assert (done.exit_code, done.stderr) == (0, "")
-    assert done.stdout == f"Shutdown notebook: {daemon.busy}\nShutdown notebook: {UNTITLED}\n"
+    assert done.stdout == f"Shutdown notebook: ~/my notebook.ipynb\nShutdown notebook: {UNTITLED}\n"
     assert daemon.rooms == []
 
 
@@ -167,7 +178,7 @@ def test_stopping_wants_either_names_or_all(daemon: Daemon, arguments: tuple[str
 def test_an_interrupt_says_what_it_met(daemon: Daemon) -> None:
     done = run_command("interrupt", "my notebook")
     assert (done.exit_code, done.stderr) == (0, "")
-    assert done.stdout == f"Interrupted: {daemon.busy} (2 waiting cells dropped)\n"
+    assert done.stdout == "Interrupted: ~/my notebook.ipynb (2 waiting cells dropped)\n"
     done = run_command("interrupt", "--json", "my notebook")
     assert json.loads(done.stdout) == {
         "notebook_id": daemon.busy,
@@ -181,6 +192,16 @@ def test_without_a_kernel_nothing_can_be_interrupted(daemon: Daemon) -> None:
     done = run_command("interrupt", "0b2f")
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr == f"No kernel running: {UNTITLED}\n"
+
+
+def test_a_cell_that_runs_alone_has_none_queued(daemon: Daemon) -> None:
+    room = pool.RoomInfo("n", 1, True, kernel_status="busy")
+    daemon.rooms = [room]
+    assert json.loads(run_command("notebooks", "--json").stdout)[0]["queued"] == 0
+    assert run_command("notebooks").stdout.splitlines()[1].split()[3] == "busy"
+    daemon.rooms = [attrs.evolve(room, queued=1)]
+    assert json.loads(run_command("notebooks", "--json").stdout)[0]["queued"] == 1
+    assert run_command("notebooks").stdout.splitlines()[1].split()[3:5] == ["busy", "+1"]
 
 
 def test_an_idle_kernel_is_no_error(pretend: Pretend) -> None:

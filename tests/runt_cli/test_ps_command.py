@@ -94,6 +94,13 @@ def test_kernels_as_json(kernels: str) -> None:
         "kernel_pid": 4711,
         "kernel_id": "cafe00000001",
         "source": "runtimed",
+        "kernel_name": None,
+        "connection_file": None,
+        "state": "busy",
+        "queued": 0,
+        "loading": False,
+        "path": None,
+        "unsaved": False,
         "age_secs": 7200.0,
         "cpu_secs": 1800.0,
         "cpu_percent": 25.0,
@@ -101,7 +108,8 @@ def test_kernels_as_json(kernels: str) -> None:
         "processes": 3,
     }
     assert second["notebook_id"] == "untitled"
-    assert "memory_bytes" not in second
+    assert second["memory_bytes"] is None
+    assert first.keys() == second.keys() == warm.keys()
     assert warm == {
         "notebook_id": None,
         "active_peers": 0,
@@ -112,6 +120,13 @@ def test_kernels_as_json(kernels: str) -> None:
         "kernel_pid": 4713,
         "kernel_id": "fade00000003",
         "source": "runtimed",
+        "kernel_name": None,
+        "connection_file": None,
+        "state": "warm",
+        "queued": 0,
+        "loading": False,
+        "path": None,
+        "unsaved": False,
         "age_secs": 8.0,
         "cpu_secs": 0.5,
         "cpu_percent": 6.2,
@@ -122,6 +137,14 @@ def test_kernels_as_json(kernels: str) -> None:
 
 def test_ids_alone_are_those_that_can_be_stopped(kernels: str) -> None:
     assert run_command("ps", "-q").stdout == "cafe00000001\nbeef00000002\n"
+
+
+def test_a_warm_kernel_is_nothing_to_stop(kernels: str) -> None:
+    done = run_command("stop", "fade")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == (
+        "fade00000003: warm, no notebook's yet. 'runt daemon flush' ends such kernels\n"
+    )
 
 
 def test_all_are_also_the_notebooks_without_a_kernel(kernels: str) -> None:
@@ -198,18 +221,18 @@ def test_kernels_with_a_connection_file_come_last(kernels: str, jupyter: Path) -
     assert fields[:4] == ["bold-otter", "-", "python3", "-"]
     assert fields[4:6] == ["unresponsive", str(os.getpid())]
     assert fields[-1] == "jupyter"
-    (kernel,) = [
-        each
-        for each in json.loads(run_command("ps", "--json").stdout)
-        if each["source"] == "jupyter"
-    ]
-    assert kernel == {
-        "notebook_id": None,
+    first, *_, kernel = json.loads(run_command("ps", "--json").stdout)
+    assert kernel.keys() == first.keys()
+    assert {key: value for key, value in kernel.items() if value is not None} == {
         "active_peers": 0,
         "has_kernel": True,
+        "queued": 0,
+        "loading": False,
+        "unsaved": False,
         "kernel_id": "bold-otter",
         "kernel_name": "python3",
         "kernel_status": "unresponsive",
+        "state": "unresponsive",
         "kernel_pid": os.getpid(),
         "connection_file": str(jupyter / "runt-kernel-bold-otter.json"),
         "source": "jupyter",

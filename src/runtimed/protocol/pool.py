@@ -87,7 +87,10 @@ class PoolStats(Wire):
 
 @attrs.frozen(eq=False, repr=False)
 class RoomInfo(Wire):
-    """One open notebook."""
+    """One open notebook.
+
+    queued: how many cells wait, without the one that runs; None for none.
+    """
 
     notebook_id: str
     active_peers: int

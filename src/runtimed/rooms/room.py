@@ -457,7 +457,7 @@ class Room:
             env_source=launched.env_source if launched else None,
             kernel_status=status if shown else None,
             kernel_pid=launched.kernel.pid if launched else None,
-            queued=len(self.runner.queue) or None,
+            queued=len(self.runner.queue.queued) or None,
             loading=self.loading or None,
             path=str(self.path) if self.path else None,
             unsaved=self.file.unsaved or None,
