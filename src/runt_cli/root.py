@@ -44,6 +44,7 @@ def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool
         "stop-kernel": "runt_cli.jupyter.deprecated:stop_kernel",
         "console": "runt_cli.jupyter.deprecated:console",
         "clean": "runt_cli.jupyter.deprecated:clean",
+        "pool": "runt_cli.pool:pool",
         "dev": "runt_cli.dev:dev",
     },
     # Without second names, old ones, and what only makes sense in development.

@@ -11,7 +11,7 @@ import socket
 import struct
 import time
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import attrs
 import orjson
@@ -131,6 +131,16 @@ class DaemonClient:
             self._ask(pool.InterruptNotebook(notebook_id), pool.NotebookInterrupted)
         )
 
+    def take_environment(self, kind: Literal["uv", "conda"]) -> dict[str, Any] | None:
+        """Take an environment out of a pool; None if there is none at the moment.
+
+        It is the caller's until the daemon ends.
+        Shape: `env_type`, `venv_path`, `python_path`.
+        Raises: RuntimedError.
+        """
+        answer = self._ask(pool.Take(kind), (pool.Env, pool.Empty))
+        return attrs.asdict(answer.env) if isinstance(answer, pool.Env) else None
+
     def flush_pool(self) -> None:
         """Throw the pooled environments away; new ones are built. Raises: RuntimedError."""
         self._ask(pool.FlushPool(), pool.Flushed)
@@ -142,7 +152,12 @@ class DaemonClient:
     def __repr__(self) -> str:
         return f"DaemonClient({'connected' if self.ping() else 'disconnected'})"
 
-    def _ask(self, request: pool.PoolRequest, expected: type[T], timeout: float | None = None) -> T:
+    def _ask(
+        self,
+        request: pool.PoolRequest,
+        expected: type[T] | tuple[type[T], ...],
+        timeout: float | None = None,
+    ) -> T:
         timeout = timeout or self._timeout or _ANSWER_TIMEOUT
         protocol = Connection(Role.CLIENT)
         with connect(self._paths) as connection:
@@ -200,7 +215,7 @@ def _listener(connection: socket.socket) -> int | None:
     return struct.unpack("3i", found)[0] or None
 
 
-def _checked(response: pool.PoolResponse, expected: type[T]) -> T:
+def _checked(response: pool.PoolResponse, expected: type[T] | tuple[type[T], ...]) -> T:
     if isinstance(response, expected):
         return response
     if isinstance(response, pool.Error):
