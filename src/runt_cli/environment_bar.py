@@ -49,6 +49,8 @@ class EnvironmentBar:
         self._catching.__exit__(exc_type, exc, trace)
         if self._progress is not None:
             self._progress.stop()
+        if exc is not None:
+            return  # which says it
         for caught in self._caught:
             print(f"Note: {caught.message}", file=sys.stderr)
 

@@ -29,22 +29,21 @@ def exec_(code: str, timeout: float, kernel: str, env: str) -> None:
     import sys
     from pathlib import Path
 
-    from runt_cli.environment_bar import EnvironmentBar
     from runt_cli.failure import Fail
     from runt_cli.interruptible import run_interruptible
     from runt_cli.running import CellReport, run_cell
+    from runt_cli.starting import check_kernel, start_kernel
     from runt_cli.watching import PrintingWatcher, standard_screen
     from runtimed import AsyncSession
 
+    check_kernel(kernel, env)
     source = sys.stdin.buffer.read().decode() if code == "-" else code
     watcher = PrintingWatcher(standard_screen())
 
     async def run_it() -> CellReport:
         session = await AsyncSession.create_notebook(kernel, Path.cwd(), peer_label="runt")
         async with session:
-            with EnvironmentBar() as bar:
-                await session.set_progress_handler(bar.show)
-                await session.start_kernel(kernel_type=kernel, env_source=env)
+            await start_kernel(session, kernel, env, session.notebook_id)
             await watcher.answer_questions(session)
             cell_id = await session.create_cell(source)
             return await run_cell(session, cell_id, watcher, timeout=timeout)

@@ -48,16 +48,19 @@ def run(
       runt run template.ipynb --output report.ipynb
       runt run analysis.ipynb --json > result.json
     """
+    import shlex
     from pathlib import Path
 
     from runt_cli.failure import Fail
     from runt_cli.interruptible import run_interruptible
+    from runt_cli.starting import check_kernel
     from runt_cli.terminal import show_json
     from runt_cli.watching import PrintingWatcher, QuietWatcher, standard_screen
 
     path = Path(notebook)
     if not path.exists():
         raise Fail(f"Notebook not found: {notebook}")
+    check_kernel(kernel, env)
     screen = standard_screen()
     watcher = QuietWatcher(screen) if as_json else PrintingWatcher(screen)
 
@@ -65,6 +68,7 @@ def run(
         return await _run(
             path,
             watcher,
+            name=shlex.quote(notebook),
             kernel=kernel,
             env=env,
             timeout=timeout,
@@ -91,6 +95,7 @@ async def _run(
     path: Any,
     watcher: QuietWatcher,
     *,
+    name: str,
     kernel: str,
     env: str,
     timeout: float,
@@ -101,17 +106,15 @@ async def _run(
     import time
 
     from runt_cli import run_report
-    from runt_cli.environment_bar import EnvironmentBar
     from runt_cli.running import run_cells
+    from runt_cli.starting import start_kernel
     from runtimed.client.async_session import open_without_autosave
 
     began = time.monotonic()
     async with await open_without_autosave(str(path), peer_label="runt") as session:
         watcher.note("Starting the kernel")
         before_start = time.monotonic()
-        with EnvironmentBar() as bar:
-            await session.set_progress_handler(bar.show)
-            await session.start_kernel(kernel_type=kernel, env_source=env)
+        await start_kernel(session, kernel, env, name)
         kernel_start = time.monotonic() - before_start
         await watcher.answer_questions(session)
         reports = await run_cells(

@@ -54,8 +54,9 @@ class KernelControl(Membership):
     ) -> None:
         """Start the notebook's kernel, or find it running. Returns when it answers.
 
-        `notebook_path` is where project files are looked for. A running kernel is kept, whatever
-        was asked for; a RuntimeWarning says so when an environment was named and another one runs.
+        `notebook_path` is where project files are looked for. A running kernel that somebody has
+        asked for or used is kept, whatever was asked for; a RuntimeWarning says so when an
+        environment was named and another one runs. One that came up with the notebook gives way.
         Raises: RuntimedError with the daemon's reason.
         """
         as_text("kernel_type", kernel_type), as_text("env_source", env_source)

@@ -37,7 +37,7 @@ from runtimed.environments.wanted import (
 )
 from runtimed.errors import RuntimedError, ScriptBlockInvalid
 
-__all__ = ["RESOLVE", "Situation", "resolve"]
+__all__ = ["RESOLVE", "Situation", "check_request", "resolve"]
 
 #: What a request says to have the environment found.
 RESOLVE = ("", "auto", "prewarmed")
@@ -75,6 +75,20 @@ def resolve(situation: Situation) -> Choice:
     return _Resolver(situation).resolve()
 
 
+def check_request(kernel_type: str, env_source: str) -> None:
+    """Raises: RuntimedError for a type of kernel or a source of environments that there is not."""
+    if env_source not in RESOLVE and env_source not in get_args(EnvSource):
+        known = ", ".join(get_args(EnvSource))
+        raise RuntimedError(
+            f'Unknown environment source: "{env_source}". It can be auto, or one of {known}'
+        )
+    if kernel_type not in ("", "auto", "python", "deno"):
+        raise RuntimedError(
+            f"Failed to launch kernel: Unsupported kernel type: {kernel_type}. "
+            "Supported types: python, deno"
+        )
+
+
 class _Resolver:
     """Walks through the sources in their order and keeps what it found on the way."""
 
@@ -87,11 +101,7 @@ class _Resolver:
 
     def resolve(self) -> Choice:
         asked = self._s.env_source
-        if asked not in RESOLVE and asked not in get_args(EnvSource):
-            known = ", ".join(get_args(EnvSource))
-            raise RuntimedError(
-                f'Unknown environment source: "{asked}". It can be auto, or one of {known}'
-            )
+        check_request(self._s.kernel_type, asked)
         if self._kernel_type() == "deno":
             return self._deno()
         if asked in RESOLVE:
@@ -113,11 +123,6 @@ class _Resolver:
 
     def _kernel_type(self) -> Literal["python", "deno"]:
         asked, source = self._s.kernel_type, self._s.env_source
-        if asked not in ("", "auto", "python", "deno"):
-            raise RuntimedError(
-                f"Failed to launch kernel: Unsupported kernel type: {asked}. "
-                "Supported types: python, deno"
-            )
         own = notebook_runtime(self._s.snapshot)
         if asked in ("python", "deno"):
             self._reasons.append(f"The request asks for a {asked.capitalize()} kernel.")

@@ -69,6 +69,11 @@ class CellRunner:
         self._current: Run | None = None
         self._last_of_cell: dict[str, str] = {}
 
+    @property
+    def used(self) -> bool:
+        """Whether the kernel has run something, or is about to."""
+        return bool(self._runs) or len(self.queue) > 0
+
     # ------------------------------------------------------------------ requests
 
     def execute(self, cell_id: str) -> Execution:

@@ -68,17 +68,26 @@ class KernelSlot:
         directory: Callable[[], Awaitable[Path]],
         *,
         explicit: bool,
+        named: bool = False,
     ) -> tuple[LaunchedKernel, bool]:
         """The kernel, launched in the room's nursery if need be; True if it was found running.
 
         `choose` says which environment, and is asked only if there is no kernel. Who asks
-        explicitly has a choice of his own, should a launch that nobody asked for fail.
+        explicitly has a choice of his own, should a launch that nobody asked for fail. One that is
+        `named` replaces another kernel that nobody asked for and nobody has used.
         Raises: RuntimedError with the reason.
         """
         launch = self._launch
+        if named and launch is not None and not (launch.ending or self._claimed(launch)):
+            choice = await choose()
+            if self._launch is launch and not self._claimed(launch) and not launch.is_for(choice):
+                launch.end()
+            launch = self._launch
         if launch is not None and launch.ending:
             await launch.ended.wait()
             launch = self._launch
+        if launch is not None and explicit:
+            launch.claimed = True
         found = launch is not None and launch.launched is not None
         if launch is None:
             launch = self._begin(nursery, choose, directory, explicit)
@@ -89,6 +98,10 @@ class KernelSlot:
         if launch.launched is None:
             raise RuntimedError(launch.failure)
         return launch.launched, found
+
+    def _claimed(self, launch: _Launch) -> bool:
+        """Whether somebody has asked for this kernel, or has run something in it."""
+        return launch.explicit or launch.claimed or self._runner.used
 
     def _begin(
         self,
@@ -126,7 +139,7 @@ class KernelSlot:
         try:
             with launch.scope:
                 self._runner.launch_began()
-                choice = await choose()
+                choice = launch.choice = await choose()
                 folder = await directory()
                 kind = choice.env_source.partition(":")[0]
                 kernel = await self._kernels.launch(choice, folder, partial(self._report, kind))
@@ -146,7 +159,10 @@ class KernelSlot:
         except Exception as error:
             launch.failure = "; ".join(map(_reason, leaves(error)))
             expected = all(isinstance(leaf, RuntimedError) for leaf in leaves(error))
-            log.error(
+            # That none is allowed, or can be chosen, is told to whoever asked.
+            refused = expected and launch.choice is None
+            log.log(
+                logging.WARNING if refused else logging.ERROR,
                 "kernel failed reason=%s",
                 launch.failure,
                 exc_info=None if expected else error,
@@ -166,12 +182,22 @@ class _Launch:
 
     def __init__(self, explicit: bool) -> None:
         self.explicit = explicit
+        self.claimed = False  # asked for by somebody after it had begun
+        self.choice: Choice | None = None
         self.scope = trio.CancelScope()
         self.decided = trio.Event()
         self.ended = trio.Event()
         self.ending = False
         self.launched: LaunchedKernel | None = None
         self.failure = "Failed to launch kernel: The launch was cancelled"
+
+    def is_for(self, choice: Choice) -> bool:
+        """Whether it is about such a kernel."""
+        mine = self.choice
+        return mine is not None and (mine.kernel_type, mine.env_source) == (
+            choice.kernel_type,
+            choice.env_source,
+        )
 
     def end(self) -> None:
         """Give up the launch, or ask the launched kernel to end."""

@@ -21,6 +21,7 @@ from runtimed.document.actors import daemon_actor
 from runtimed.document.new_notebook import fill_new_notebook
 from runtimed.document.notebook import NotebookDocument, Touched
 from runtimed.document.settings_values import Settings
+from runtimed.environments.resolution import RESOLVE, check_request
 from runtimed.errors import LocalProtocolError, RoomClosed, RuntimedError, SaveRefused
 from runtimed.kernels.kernels import Kernels
 from runtimed.protocol import broadcasts, pool, progress
@@ -53,6 +54,9 @@ log = logging.getLogger(__name__)
 
 #: Seconds for the last save of the .ipynb.
 _LAST_SAVE = 1.0
+
+#: Types of kernel that a client asks for to whom it does not matter.
+_ANY_TYPE = ("", "auto", "python")
 
 
 class Room:
@@ -402,10 +406,11 @@ class Room:
     ) -> tuple[LaunchedKernel, bool]:
         """The room's kernel, launched if need be; True with it if this call found it running.
 
-        A launch belongs to the room: a caller that goes away does not end it, and callers that come
-        meanwhile share it.
+        A launch belongs to the room: a caller that goes away does not end it; those that come
+        meanwhile share it. One that nobody has asked for or used gives way to one that is named.
         Raises: RuntimedError with the reason.
         """
+        check_request(kernel_type, env_source)
         return await self._launch(kernel_type, env_source, search_from, explicit=True)
 
     async def _launch(
@@ -417,6 +422,7 @@ class Room:
             partial(choice.choose, kernel_type, env_source, search_from, explicit=explicit),
             partial(choice.folder, search_from),
             explicit=explicit,
+            named=explicit and (env_source not in RESOLVE or kernel_type not in _ANY_TYPE),
         )
 
     def end_kernel(self) -> None:
