@@ -12,6 +12,11 @@ from runtimed.agents.redaction import Redactor
 
 __all__ = ["LOGGER", "RequestLogger", "log_to_streams"]
 
+if TYPE_CHECKING:
+    _Adapter = logging.LoggerAdapter[logging.Logger]
+else:
+    _Adapter = logging.LoggerAdapter  # no generic before Python 3.11
+
 LOGGER = logging.getLogger("runtimed.agents.runtime")
 
 
