@@ -51,6 +51,34 @@ def test_a_stale_socket_is_removed(runt: Runt) -> None:
     assert not runt.paths.socket.exists()
 
 
+def test_a_socket_at_which_another_program_listens_is_left_alone(runt: Runt) -> None:
+    _leave_socket(runt.paths.socket)
+    site = user_site()
+    (stale,) = examine(site, [socket_file])
+    runt.paths.socket.unlink()
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(runt.paths.socket))
+        server.listen()
+        # It came after the doctor looked, so it is looked at again before anything is removed.
+        (mended,) = mend(site, [stale])
+        assert mended.is_wrong
+        assert mended.done.startswith("Nothing, for it failed")
+        (finding,) = examine(site, [socket_file])
+        assert (finding.name, finding.status, finding.repair) == ("socket-taken", "error", None)
+        assert finding.what == "Another program listens at the daemon's socket"
+        assert runt.paths.socket.exists()
+
+
+def test_a_file_that_a_damaged_info_file_names_is_left_alone(runt: Runt) -> None:
+    thesis = runt.home / "thesis.ipynb"
+    thesis.write_text("mine")
+    runt.paths.info.write_text(json.dumps({"endpoint": str(thesis)}))
+    assert user_site().paths.socket == thesis
+    assert "socket's place" not in runt("doctor", "--fix").output
+    assert thesis.read_text() == "mine"
+    assert not list(runt.home.glob("thesis.ipynb.*"))
+
+
 def test_a_file_in_the_sockets_place_is_moved_aside(runt: Runt) -> None:
     runt.paths.socket.write_text("mine")
     site = user_site()

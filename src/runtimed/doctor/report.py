@@ -58,8 +58,11 @@ class Report:
             checks |= macos_checks(program, unit)
         stale = any(one.name == "socket" and one.is_wrong for one in self.findings)
         exists = is_there(paths.socket)
+        taken = [one.what for one in self.findings if one.name == "socket-taken"]
         checks["socket_file"] = _check(
-            paths.socket, "missing" if not exists else "stale" if stale else "ok"
+            paths.socket,
+            "missing" if not exists else "stale" if stale else "ok",
+            taken[0] if taken else None,
         )
         info, status = state.info, "missing"
         if is_there(paths.info):

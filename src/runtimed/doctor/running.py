@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import socket as sockets
 import stat
 import sys
 from collections.abc import Iterator
@@ -11,7 +13,7 @@ from pathlib import Path
 from runtimed import __version__
 from runtimed.doctor.aside import move_aside
 from runtimed.doctor.finding import Finding, ok
-from runtimed.doctor.site import Site, is_there
+from runtimed.doctor.site import Site, is_held, is_there
 from runtimed.paths import MAX_SOCKET_PATH
 
 __all__ = ["daemon", "info_file", "socket_file", "socket_path", "version"]
@@ -47,40 +49,80 @@ def daemon(site: Site) -> Iterator[Finding]:
 
 
 def socket_file(site: Site) -> Iterator[Finding]:
-    """A socket that a daemon left which ended without a word."""
-    socket = site.paths.socket
+    """What lies in the socket's place while no daemon runs.
+
+    That is the daemon's own place, whatever an info file tells: one that is damaged may name any
+    file, and nothing is done to that.
+    """
+    socket = site.paths.own().socket
     try:
         status = socket.lstat()
     except OSError:
         return
     if site.daemon.alive:
         return
-    if stat.S_ISSOCK(status.st_mode):
-
-        def remove() -> str:
-            socket.unlink(missing_ok=True)
-            return "Removed stale socket file"
-
-        what, repair = "The socket is stale: nobody listens at it", remove
-        why = "A daemon ended without removing it, by SIGKILL or with the machine"
-        remedy = "The next daemon replaces it"
-    else:
+    if not stat.S_ISSOCK(status.st_mode):
 
         def move() -> str:
             return f"Moved what was in the socket's place to {move_aside(socket)}"
 
-        what, repair = "What lies in the socket's place is no socket", move
-        why, remedy = "A daemon can't listen there", f"Move {socket} away"
-    yield Finding(
-        name="socket",
-        status="warning",
-        path=socket,
-        what=what,
-        why=why,
-        remedy=remedy,
-        repair=repair,
-        alone=True,
-    )
+        yield Finding(
+            name="socket",
+            status="warning",
+            path=socket,
+            what="What lies in the socket's place is no socket",
+            why="A daemon can't listen there",
+            remedy=f"Move {socket} away",
+            repair=move,
+            alone=True,
+        )
+        return
+    trouble = _knock(socket)
+    if isinstance(trouble, FileNotFoundError):
+        return
+    if isinstance(trouble, ConnectionRefusedError):
+
+        def remove() -> str:
+            # Somebody may listen there by now.
+            if not isinstance(found := _knock(socket), ConnectionRefusedError):
+                raise found or OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+            socket.unlink(missing_ok=True)
+            return "Removed stale socket file"
+
+        yield Finding(
+            name="socket",
+            status="warning",
+            path=socket,
+            what="The socket is stale: nobody listens at it",
+            why="A daemon ended without removing it, by SIGKILL or with the machine",
+            remedy="The next daemon replaces it",
+            repair=remove,
+            alone=True,
+        )
+    elif not is_held(site.paths.lock):  # no daemon has come meanwhile
+        yield Finding(
+            name="socket-taken",
+            status="error",
+            path=socket,
+            what="Another program listens at the daemon's socket"
+            if trouble is None
+            else f"Who listens at the daemon's socket can't be told: {trouble.strerror}",
+            why="No daemon answers there, and what others use is left alone",
+            remedy="End that program, or set RUNTIMED_SOCKET_PATH to another place",
+        )
+
+
+def _knock(path: Path) -> OSError | None:
+    """Why nobody can be connected to at a socket; None where somebody listens."""
+    with sockets.socket(sockets.AF_UNIX) as knocking:
+        knocking.setblocking(False)
+        try:
+            knocking.connect(os.fspath(path))
+        except BlockingIOError:  # somebody does, and is busy
+            return None
+        except OSError as error:
+            return error
+    return None
 
 
 def info_file(site: Site) -> Iterator[Finding]:

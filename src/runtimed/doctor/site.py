@@ -16,7 +16,7 @@ from runtimed.environments.locks import try_lock
 from runtimed.errors import DaemonSilent, DaemonUnreachable, RuntimedError
 from runtimed.paths import Paths, cache_root, default_paths
 
-__all__ = ["DaemonState", "Site", "alone", "is_there", "look_at_daemon", "user_site"]
+__all__ = ["DaemonState", "Site", "alone", "is_held", "is_there", "look_at_daemon", "user_site"]
 
 #: Seconds for the daemon to answer.
 _ANSWER = 4.0
@@ -102,13 +102,14 @@ def look_at_daemon(paths: Paths) -> DaemonState:
         trouble = DaemonUnreachable(str(error))
     silent = isinstance(trouble, DaemonSilent)
     # The lock is only asked for when no daemon answers: one that starts just then would see it.
-    alive = trouble is None or silent or _is_held(paths.lock)
+    alive = trouble is None or silent or is_held(paths.lock)
     return DaemonState(
         alive, trouble, read_info(paths.info), _locked_by(paths.lock) if alive else None
     )
 
 
-def _is_held(lock: Path) -> bool:
+def is_held(lock: Path) -> bool:
+    """Whether some process holds a daemon's lock."""
     try:
         if not lock.exists():
             return False
