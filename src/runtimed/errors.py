@@ -29,6 +29,7 @@ __all__ = [
     "NoServiceManager",
     "NotTrusted",
     "NotebookUnreadable",
+    "NothingSaid",
     "ProjectFileInvalid",
     "ProtocolError",
     "RemoteProtocolError",
@@ -58,6 +59,10 @@ class LocalProtocolError(ProtocolError):
 
 class RemoteProtocolError(ProtocolError):
     """The peer broke the protocol."""
+
+
+class NothingSaid(RemoteProtocolError):
+    """The peer closed the connection without a word, as one does that only looks who is there."""
 
 
 class DaemonUnreachable(RuntimedError):

@@ -106,6 +106,20 @@ async def test_a_peer_that_starts_wrong_is_told_why_and_closed(
     assert await is_well(daemon)
 
 
+async def test_who_only_looks_whether_there_is_a_daemon_is_not_logged(
+    daemon: Loopback, caplog: pytest.LogCaptureFixture
+) -> None:
+    for sent, logged in ((b"", []), (PREAMBLE[:3], ["WARNING"])):
+        caplog.clear()
+        stream = daemon.connect_raw()
+        if sent:
+            await stream.send_all(sent)
+        await stream.send_eof()  # type: ignore[attr-defined]
+        await read_to_end(stream)
+        dropped = [one for one in caplog.records if "connection dropped" in one.getMessage()]
+        assert [one.levelname for one in dropped] == logged
+
+
 async def test_a_peer_is_told_why_by_a_daemon_that_is_held_up(
     daemon: Loopback, mock_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

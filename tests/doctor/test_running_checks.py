@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
 from pathlib import Path
 
 import attrs
@@ -12,6 +13,7 @@ from in_process import Runt
 from runtimed import __version__
 from runtimed.daemon.singleton import DaemonInfo, hold_lock
 from runtimed.doctor.checkup import examine, mend
+from runtimed.doctor.report import Report, health_report
 from runtimed.doctor.running import daemon, info_file, socket_file, socket_path, version
 from runtimed.doctor.site import DaemonState, Site, user_site
 from runtimed.paths import Paths
@@ -101,6 +103,31 @@ def test_a_stale_info_file_is_removed_whoever_has_the_process_id(
     (mended,) = mend(site, [finding])
     assert mended.done == "Removed stale daemon.json"
     assert not runt.paths.info.exists()
+
+
+@pytest.mark.real
+def test_a_process_that_nobody_has_waited_for_is_gone(runt: Runt) -> None:
+    with subprocess.Popen(["true"]) as zombie:
+        os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+        _leave_info(runt.paths, zombie.pid)
+        report = health_report(user_site())
+        (finding,) = [one for one in report.findings if one.name == "info-file"]
+        assert finding.what == f"The info file is stale (pid {zombie.pid}, which is gone)"
+        assert report.checks()["daemon_state"]["detail"] == f"PID {zombie.pid} not running"
+
+
+def test_what_is_said_of_a_process_id_that_another_has_agrees(runt: Runt) -> None:
+    _leave_info(runt.paths, os.getpid())
+    report = health_report(user_site())
+    (finding,) = [one for one in report.findings if one.name == "info-file"]
+    assert "which is another process now" in finding.what
+    detail = report.checks()["daemon_state"]["detail"]
+    assert detail == f"PID {os.getpid()} is not a daemon's any more"
+
+
+def test_of_a_daemon_that_is_well_there_is_no_more_to_say(runt: Runt) -> None:
+    check = Report(_running(user_site()), []).checks()["daemon_running"]
+    assert (check["status"], check["detail"]) == ("ok", None)
 
 
 def test_a_damaged_info_file_is_stale_too(runt: Runt) -> None:

@@ -81,18 +81,14 @@ def _show(report: Report, *, fix: bool) -> None:
         click.echo(f"{_LABELS[key]:<20} {' '.join(filter(None, parts))}")
     click.echo(f"\nDiagnosis: {report.diagnosis}")
     _show_findings("Wrong:", [one for one in report.findings if one.is_wrong])
-    _show_findings("Mended:", [one for one in report.findings if one.status == "mended"])
+    _show_findings("Actions taken:", [one for one in report.findings if one.status == "mended"])
     _show_findings("Worth knowing:", [one for one in report.findings if one.status == "note"])
     if fine := [one for one in report.findings if one.status == "ok"]:
         click.echo("\nChecked:")
         for one in fine:
             click.echo(f"  {_badge('ok')} {one.what}")
-    if report.actions:
-        click.echo("\nActions taken:")
-        for action in report.actions:
-            click.echo(f"  {_styled('✓', fg='green')} {action}")
     if not fix and report.can_be_mended:
-        click.echo("\nRun 'runt daemon doctor --fix' to attempt automatic repair.")
+        click.echo("\nRun 'runt doctor --fix' to attempt automatic repair.")
 
 
 def _show_findings(title: str, findings: list[Finding]) -> None:

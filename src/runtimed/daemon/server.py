@@ -19,7 +19,7 @@ from runtimed.daemon.greeting import Greeting
 from runtimed.daemon.link import Link, PeerStalled
 from runtimed.daemon.pool_channel import PoolService, serve_pool, serve_pool_state
 from runtimed.daemon.settings_channel import serve_settings
-from runtimed.errors import RemoteProtocolError, leaves
+from runtimed.errors import NothingSaid, RemoteProtocolError, leaves
 from runtimed.protocol import events, handshake
 from runtimed.settings.store import SettingsStore
 
@@ -85,7 +85,8 @@ class ConnectionHandler:
             if not isinstance(hello, events.Closed):
                 await self._serve_channel(link, hello)
         except RemoteProtocolError as error:
-            log.warning("connection dropped reason=%s", error)
+            level = logging.DEBUG if isinstance(error, NothingSaid) else logging.WARNING
+            log.log(level, "connection dropped reason=%s", error)
             await link.say_farewell(error)
 
     async def _serve_channel(self, link: Link, hello: Any) -> None:

@@ -11,6 +11,7 @@ import attrs
 from runtimed.doctor.checkup import CHECKS, examine, mend
 from runtimed.doctor.finding import Finding
 from runtimed.doctor.macos import macos_checks
+from runtimed.doctor.running import whose
 from runtimed.doctor.service import installed_program, service_file
 from runtimed.doctor.site import Site, is_there, look_at_daemon
 
@@ -69,7 +70,9 @@ class Report:
             status = "ok" if state.alive and info else "stale"
         detail = None
         if info:
-            detail = f"PID {info.pid} {'running' if status == 'ok' else 'not running'}"
+            gone = whose(info.pid) == "which is gone"
+            stale_text = "not running" if gone else "is not a daemon's any more"
+            detail = f"PID {info.pid} {'running' if status == 'ok' else stale_text}"
         checks["daemon_state"] = _check(paths.info, status, detail)
         running, detail = "ok" if state.answers else "not_running", None
         if state.answers and info is None:

@@ -16,7 +16,7 @@ from runtimed.doctor.finding import Finding, ok
 from runtimed.doctor.site import Site, is_held, is_there
 from runtimed.paths import MAX_SOCKET_PATH
 
-__all__ = ["daemon", "info_file", "socket_file", "socket_path", "version"]
+__all__ = ["daemon", "info_file", "socket_file", "socket_path", "version", "whose"]
 
 
 def daemon(site: Site) -> Iterator[Finding]:
@@ -146,7 +146,7 @@ def info_file(site: Site) -> Iterator[Finding]:
         path.unlink(missing_ok=True)
         return "Removed stale daemon.json"
 
-    who = f"pid {state.info.pid}, {_whose(state.info.pid)}" if state.info else "it is damaged"
+    who = f"pid {state.info.pid}, {whose(state.info.pid)}" if state.info else "it is damaged"
     yield Finding(
         name="info-file",
         status="warning",
@@ -190,22 +190,27 @@ def version(site: Site) -> Iterator[Finding]:
     )
 
 
-def _whose(pid: int) -> str:
-    """What has become of a process id, for people."""
+def whose(pid: int) -> str:
+    """What has become of a process id, for people. A zombie has ended."""
     try:
         os.kill(pid, 0)
     except PermissionError:
         return "which is another user's process now"
     except (OSError, OverflowError):
         return "which is gone"
-    return "which is another process now"
+    return "which is gone" if _state(pid) in ("Z", "X") else "which is another process now"
 
 
 def _is_stopped(pid: int) -> bool:
+    return _state(pid) in ("T", "t")
+
+
+def _state(pid: int) -> str:
+    """The letter that Linux has for the state of a process; '' where it is not known."""
     if sys.platform != "linux":
-        return False
+        return ""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
-        return False
-    return text[text.rindex(")") + 2 :][:1] in ("T", "t")
+        return ""
+    return text[text.rindex(")") + 2 :][:1]

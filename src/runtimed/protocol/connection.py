@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from runtimed.errors import LocalProtocolError, RemoteProtocolError
+from runtimed.errors import LocalProtocolError, NothingSaid, RemoteProtocolError
 from runtimed.protocol import channels, convert, events, handshake
 from runtimed.protocol.convert import encode_broadcast
 from runtimed.protocol.frames import MAX_FRAME, MAX_HANDSHAKE, FrameReader, encode_frame
@@ -197,7 +197,7 @@ class Connection:
         front = self._reader.peek(len(PREAMBLE))
         if not front:
             if self._reader.eof:
-                raise RemoteProtocolError("connection closed before preamble")
+                raise NothingSaid("connection closed before preamble")
             return None
         if front[0] != MAGIC[0]:
             return self._read_legacy_length(front)

@@ -134,7 +134,7 @@ def test_a_stale_info_file_is_not_taken_for_a_daemon(
     assert home.runt("doctor").returncode == 1
     fixed = home.runt("doctor", "--fix")
     assert fixed.returncode == 0, fixed.stdout
-    assert "✓ Removed stale daemon.json" in fixed.stdout
+    assert "done: Removed stale daemon.json" in fixed.stdout
     assert _json(home, "status")["daemon_info"] is None
     assert home.runt("daemon", "stop").stderr == "Daemon not running.\n"
 

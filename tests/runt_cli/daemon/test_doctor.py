@@ -65,7 +65,7 @@ def test_what_is_wrong_is_told_with_why_and_what_to_do(runt: Runt) -> None:
     diagnosis = "Daemon state is stale (process crashed)."
     head = _NOBODY.format(socket="stale", info="stale", diagnosis=diagnosis)
     assert head + _WRONG in done.stdout
-    hint = "\nRun 'runt daemon doctor --fix' to attempt automatic repair.\n"
+    hint = "\nRun 'runt doctor --fix' to attempt automatic repair.\n"
     assert done.stdout.endswith(hint)
     assert runt.paths.info.exists()
 
@@ -74,10 +74,9 @@ def test_fix_tells_what_was_done(runt: Runt) -> None:
     _crash(runt)
     done = runt("doctor", "--fix")
     assert done.exit_code == 0
-    actions = "\nActions taken:\n  ✓ Removed stale socket file\n  ✓ Removed stale daemon.json\n"
-    assert done.stdout.endswith(actions)
+    assert done.stdout.count("Removed stale socket file") == 1
     assert (
-        "\nMended:\n"
+        "\nActions taken:\n"
         "  [mended] The socket is stale: nobody listens at it (~/c/runt/runtimed.sock)\n"
         "      why: A daemon ended without removing it, by SIGKILL or with the machine\n"
         "      done: Removed stale socket file\n"

@@ -30,7 +30,7 @@ def test_a_service_that_does_not_run_is_started_and_one_that_starts_nothing_writ
 
     code, out, err = home.runt("doctor", "--fix")
     assert (code, err) == (0, "")
-    assert "  ✓ Started daemon service\n" in out
+    assert "      done: Started daemon service\n" in out
     assert "Diagnosis: Daemon is healthy and running.\n" in out
     assert home.service["pid"] == home.daemon_pid
 
