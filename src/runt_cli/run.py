@@ -10,6 +10,7 @@ from runt_cli.options import kernel_options, timeout_option
 
 if TYPE_CHECKING:
     from runt_cli.running import CellReport
+    from runt_cli.saving import Saved
     from runt_cli.watching import QuietWatcher
 
 __all__ = ["run"]
@@ -53,6 +54,7 @@ def run(
 
     from runt_cli.failure import Fail
     from runt_cli.interruptible import run_interruptible
+    from runt_cli.saving import check_target
     from runt_cli.starting import check_kernel
     from runt_cli.terminal import show_json
     from runt_cli.watching import PrintingWatcher, QuietWatcher, standard_screen
@@ -61,14 +63,19 @@ def run(
     if not path.exists():
         raise Fail(f"Notebook not found: {notebook}")
     check_kernel(kernel, env)
+    if save:
+        check_target("--save", path)
+    if output is not None:
+        check_target("--output", Path(output))
+    name = shlex.quote(notebook)
     screen = standard_screen()
     watcher = QuietWatcher(screen) if as_json else PrintingWatcher(screen)
 
-    async def run_it() -> tuple[dict[str, Any], list[CellReport]]:
+    async def run_it() -> tuple[dict[str, Any], list[CellReport], Saved]:
         return await _run(
             path,
             watcher,
-            name=shlex.quote(notebook),
+            name=name,
             kernel=kernel,
             env=env,
             timeout=timeout,
@@ -77,18 +84,23 @@ def run(
             output=output,
         )
 
-    document, reports = run_interruptible(run_it)
-    if as_json:
-        show_json(document)
+    document, reports, saved = run_interruptible(run_it)
     failed = next((report for report in reports if report.failed), None)
-    if failed is None:
-        return 0
     if as_json:
-        for error in (output for output in failed.outputs if output.output_type == "error"):
-            watcher.traceback(error)
-    not_run = sum(report.outcome == "not_run" for report in reports)
-    rest = f" ({not_run} not run)" if not_run else ""
-    raise Fail(f"Error: cell {failed.number} of {len(reports)} failed: {failed.reason}{rest}")
+        # The document has it all: a program reads one thing.
+        show_json(document)
+        return 1 if failed or saved.error else 0
+    for written in saved.paths:
+        watcher.say(f"Saved {written}")
+    if saved.error is not None:
+        watcher.say(
+            f"Error: {saved.error}. The outputs are in the open notebook: runt inspect {name}"
+        )
+    if failed is not None:
+        not_run = sum(report.outcome == "not_run" for report in reports)
+        rest = f" ({not_run} not run)" if not_run else ""
+        raise Fail(f"Error: cell {failed.number} of {len(reports)} failed: {failed.reason}{rest}")
+    return 1 if saved.error is not None else 0
 
 
 async def _run(
@@ -102,11 +114,12 @@ async def _run(
     allow_errors: bool,
     save: bool,
     output: str | None,
-) -> tuple[dict[str, Any], list[CellReport]]:
+) -> tuple[dict[str, Any], list[CellReport], Saved]:
     import time
 
     from runt_cli import run_report
     from runt_cli.running import run_cells
+    from runt_cli.saving import save_results
     from runt_cli.starting import start_kernel
     from runtimed.client.async_session import open_without_autosave
 
@@ -125,11 +138,7 @@ async def _run(
             allow_errors=allow_errors,
         )
         # A failed run is saved too: its outputs and traceback are what one wants to look at.
-        saved = None
-        if save:
-            saved = await session.save()
-        if output is not None:
-            saved = await session.save(output)
+        saved = await save_results(session, save=save, output=output)
         document = run_report.as_json(
             notebook=str(path.resolve()),
             notebook_id=session.notebook_id,
@@ -137,7 +146,8 @@ async def _run(
             env_source=await session.env_source(),
             kernel_start=kernel_start,
             duration=time.monotonic() - began,
-            saved=saved,
+            saved=saved.paths[-1] if saved.paths else None,
+            save_error=saved.error,
             cells=reports,
         )
-    return document, reports
+    return document, reports, saved

@@ -22,6 +22,7 @@ def as_json(
     kernel_start: float,
     duration: float,
     saved: str | None,
+    save_error: str | None,
     cells: Sequence[CellReport],
 ) -> dict[str, Any]:
     """A run as JSON: the whole, and each code cell with its outcome, outputs and timing.
@@ -38,6 +39,7 @@ def as_json(
         "kernel_start": round(kernel_start, 6),
         "duration": round(duration, 6),
         "saved": saved,
+        "save_error": save_error,
         "cells": [_cell(cell) for cell in cells],
     }
 

@@ -10,7 +10,6 @@ import sys
 from typing import TYPE_CHECKING
 
 from runt_cli.output_printer import OutputPrinter, Screen
-from runt_cli.output_text import traceback_text
 from runt_cli.running import CellReport
 from runt_cli.terminal import is_terminal, uses_colour
 from runt_cli.terminal_input import TerminalInput
@@ -60,10 +59,6 @@ class QuietWatcher:
     def say(self, text: str) -> None:
         """Tell whoever reads stderr."""
         self._screen.block(True, f"{text}\n")
-
-    def traceback(self, output: Output) -> None:
-        """Print an error output on stderr."""
-        self._screen.block(True, traceback_text(output, colour=self._screen.colour))
 
     def others_run(self, queue: QueueState) -> None:
         """Say once, to a terminal or not, why nothing happens."""

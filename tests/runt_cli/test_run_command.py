@@ -125,7 +125,7 @@ def test_output_leaves_the_original_alone(daemon_home: DaemonHome, tmp_path: Pat
     notebook = _notebook(tmp_path / "n.ipynb", "print('hi')")
     before = notebook.read_bytes()
     done = daemon_home.runt("run", "n.ipynb", "--output", "out.ipynb", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, f"Saved {tmp_path / 'out.ipynb'}\n")
     assert notebook.read_bytes() == before
     assert _read(tmp_path / "out.ipynb").cells[0].outputs[0].text == "hi\n"
 
@@ -134,7 +134,7 @@ def test_json_is_one_document(daemon_home: DaemonHome, tmp_path: Path) -> None:
     notebook = _notebook(tmp_path / "n.ipynb", "print('hi')\n6 * 7", "1 / 0", "2")
     done = daemon_home.runt("run", str(notebook), "--json")
     assert done.returncode == 1
-    assert "ZeroDivisionError" in done.stderr
+    assert done.stderr == ""
     report = json.loads(done.stdout)
     assert report["notebook"] == str(notebook)
     assert report["outcome"] == "error"
