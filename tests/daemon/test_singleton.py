@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from runtimed.daemon import singleton
+from runtimed.daemon.lock_file import read_holder
 from runtimed.daemon.singleton import hold_lock, read_info, record_workspace
 from runtimed.errors import AnotherDaemonRunning, StateDirectoryUnusable
 
@@ -21,14 +23,73 @@ def lock(tmp_path: Path) -> Path:
 def test_the_lock_says_who_holds_it(lock: Path) -> None:
     lock.write_text("123456789 of an earlier daemon\n")
     with hold_lock(lock, lock.with_name("daemon.json")):
-        assert lock.read_text() == f"{os.getpid()}\n"
+        holder = read_holder(lock)
+        assert holder is not None
+        assert (holder.process.pid, holder.role) == (os.getpid(), "daemon")
         with (
             pytest.raises(AnotherDaemonRunning, match=r"\nRunning daemon: pid=0, endpoint=unknown"),
             hold_lock(lock, lock.with_name("daemon.json")),
         ):
             pass
+    assert lock.read_bytes() == b""
     with hold_lock(lock, lock.with_name("daemon.json")):
         pass
+
+
+def test_a_command_that_holds_the_lock_is_named_as_what_it_is(lock: Path) -> None:
+    with (
+        hold_lock(lock, lock.with_name("daemon.json"), "runt dev clean"),
+        pytest.raises(AnotherDaemonRunning, match=rf"'runt dev clean' \(pid {os.getpid()}\)"),
+        hold_lock(lock, lock.with_name("daemon.json")),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"1\n",
+        b"%d\n" % os.getpid(),
+        b"99999999999",
+        b"9" * 5000,
+        b"\xff\x00",
+        b"[]",
+        b'{"pid": 99999999999, "started": "1", "boot": "b", "role": "daemon"}',
+        b'{"pid": -1, "started": "1", "boot": "b", "role": "daemon"}',
+        b'{"pid": %d, "started": "", "boot": "", "role": "daemon"}' % os.getpid(),
+        b'{"pid": %d, "started": "1", "boot": "another", "role": "daemon"}' % os.getpid(),
+    ],
+)
+def test_a_lock_file_names_nobody_who_did_not_write_it(lock: Path, content: bytes) -> None:
+    lock.write_bytes(content)
+    assert read_holder(lock) is None
+
+
+def test_a_full_disk_is_told_with_a_remedy(lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    info = lock.with_name("daemon.json")
+    monkeypatch.setattr(os, "pwrite", full)
+    with (
+        pytest.raises(StateDirectoryUnusable, match=r"No space left on device\. Free some space"),
+        hold_lock(lock, info),
+    ):
+        pass
+    write_bytes = Path.write_bytes
+
+    def write_half(path: Path, data: bytes) -> int:
+        write_bytes(path, data[:1])
+        return full()
+
+    monkeypatch.setattr(Path, "write_bytes", write_half)
+    with (
+        pytest.raises(StateDirectoryUnusable, match=r"No space left on device\. Free some space"),
+        singleton.write_info(info, singleton.DaemonInfo("/s", 1, "1", "now")),
+    ):
+        pass
+    assert [path.name for path in lock.parent.iterdir()] == ["daemon.lock"]
 
 
 def test_who_only_looks_is_not_taken_for_a_daemon(
@@ -39,7 +100,9 @@ def test_who_only_looks_is_not_taken_for_a_daemon(
         # Whoever looks lets go at some time; here it is while the daemon waits.
         monkeypatch.setattr(time, "sleep", lambda seconds: fcntl.flock(looking, fcntl.LOCK_UN))
         with hold_lock(lock, lock.with_name("daemon.json")):
-            assert lock.read_text() == f"{os.getpid()}\n"
+            holder = read_holder(lock)
+        assert holder is not None
+        assert (holder.process.pid, holder.role) == (os.getpid(), "daemon")
 
 
 def test_a_folder_that_is_removed_meanwhile_is_not_used(

@@ -1,7 +1,8 @@
 """The daemon as a process: what its info file says, whether it lives, how it is started and ended.
 
 A daemon holds its lock file as long as it lives, whatever became of its socket. So the lock, and
-not a process id that may have been given to somebody else, says whether there is one.
+not a process id that may have been given to somebody else, says whether there is one. A signal goes
+only to the very process that the lock file describes.
 """
 
 from __future__ import annotations
@@ -11,14 +12,20 @@ import os
 import select
 import signal
 import time
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
+import attrs
 import click
 
 from runt_cli.failure import DAEMON_NOT_RUNNING, Fail
 from runtimed.client.daemon_client import DaemonClient
 from runtimed.errors import RuntimedError
 from runtimed.paths import Paths
+
+if TYPE_CHECKING:
+    from runtimed.daemon.lock_file import LockHolder
 
 __all__ = [
     "STOP_LIMIT",
@@ -28,7 +35,6 @@ __all__ = [
     "not_running",
     "start_daemon",
     "stop_daemon",
-    "wait_gone",
     "wait_ready",
 ]
 
@@ -52,7 +58,7 @@ def daemon_info(paths: Paths) -> dict[str, Any] | None:
 
 
 def is_alive(paths: Paths) -> bool:
-    """Whether some process holds the daemon's lock. Creates nothing."""
+    """Whether a daemon, as far as is known, holds the daemon's lock. Creates nothing."""
     try:
         lock = os.open(paths.lock, os.O_RDONLY)
     except OSError:
@@ -62,23 +68,78 @@ def is_alive(paths: Paths) -> bool:
         # very moment would take us for another daemon.
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return True
+        holder = _holder(paths)
+        return holder is None or holder.is_daemon  # not a command that keeps daemons away
     finally:
         os.close(lock)
     return False
 
 
 def daemon_pid(paths: Paths) -> int | None:
-    """The process id of the daemon that lives, from the lock that it holds; else from its info.
+    """The process id of the daemon that lives, for people to read: what the lock says, else the
+    info file.
 
     Call it when `is_alive`: without a daemon both files tell of one that is gone.
     """
-    try:
-        text = paths.lock.read_bytes().strip()
-    except OSError:
-        text = b""
-    pid = int(text) if text.isdigit() else (daemon_info(paths) or {}).get("pid")
+    holder = _holder(paths)
+    if holder is not None and holder.is_daemon:
+        return holder.process.pid
+    pid = (daemon_info(paths) or {}).get("pid")
     return pid if isinstance(pid, int) and pid > 1 else None
+
+
+def _holder(paths: Paths) -> LockHolder | None:
+    from runtimed.daemon.lock_file import read_holder
+
+    return read_holder(paths.lock)
+
+
+@attrs.frozen
+class _Process:
+    """The process that holds the lock as a daemon, and is known to be that one.
+
+    `descriptor` names this process alone, where the system has such things.
+    """
+
+    paths: Paths
+    holder: LockHolder
+    descriptor: int | None
+
+    @property
+    def pid(self) -> int:
+        return self.holder.process.pid
+
+    def send(self, number: signal.Signals) -> None:
+        """Signal it, and nobody who got its id after it. Raises: Fail."""
+        try:
+            if self.descriptor is not None:
+                signal.pidfd_send_signal(self.descriptor, number)
+            elif _holder(self.paths) == self.holder:
+                os.kill(self.pid, number)
+        except ProcessLookupError:
+            pass
+        except PermissionError as error:
+            raise Fail(f"The daemon (pid {self.pid}) belongs to another user") from error
+
+
+@contextmanager
+def _daemon_process(paths: Paths) -> Iterator[_Process | None]:
+    """The process of a daemon that lives; None where none does, or nothing tells it for sure."""
+    holder = _holder(paths)
+    if holder is None or not holder.is_daemon:
+        yield None
+        return
+    try:
+        descriptor = os.pidfd_open(holder.process.pid)
+    except (AttributeError, OSError):
+        descriptor = None
+    try:
+        # Asked again, since the id may have changed hands before it was opened.
+        same = is_alive(paths) and _holder(paths) == holder
+        yield _Process(paths, holder, descriptor) if same else None
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def start_daemon(paths: Paths) -> int:
@@ -116,25 +177,30 @@ def stop_daemon(paths: Paths) -> int | None:
 
     Raises: Fail when it is still there then.
     """
-    pid = daemon_pid(paths)
-    if not _is_asked_to_end(paths):
-        if not is_alive(paths):
-            return None
-        if pid is None:
-            raise Fail(f"The daemon does not answer, and {paths.lock} does not name it")
-        os.kill(pid, signal.SIGTERM)
-    if wait_gone(paths, pid, STOP_LIMIT):
-        return pid or 0
-    if pid is not None and pid == daemon_pid(paths) and is_alive(paths):
-        click.echo(
-            f"The daemon (pid {pid}) has not ended within {STOP_LIMIT:.0f} seconds: it is killed. "
-            "Its documents are kept.",
-            err=True,
-        )
-        os.kill(pid, signal.SIGKILL)
-        if wait_gone(paths, pid, STOP_LIMIT):
-            return pid
-    raise Fail(f"The daemon (pid {pid or 'unknown'}) does not end, not even when it is killed")
+    with _daemon_process(paths) as process:
+        if not _is_asked_to_end(paths):
+            if not is_alive(paths):
+                return None
+            if process is None:
+                raise Fail(
+                    f"The daemon does not answer, and {paths.lock} does not name its process: "
+                    "end it yourself"
+                )
+            process.send(signal.SIGTERM)
+        if _wait_gone(paths, process, STOP_LIMIT):
+            return process.pid if process else 0
+        if process is not None:
+            click.echo(
+                f"The daemon (pid {process.pid}) has not ended within {STOP_LIMIT:.0f} seconds: "
+                "it is killed. Its documents are kept.",
+                err=True,
+            )
+            process.send(signal.SIGKILL)
+            if _wait_gone(paths, process, STOP_LIMIT):
+                return process.pid
+    if process is None:
+        raise Fail(f"The daemon does not end, and {paths.lock} does not name its process")
+    raise Fail(f"The daemon (pid {process.pid}) does not end, not even when it is killed")
 
 
 def _is_asked_to_end(paths: Paths) -> bool:
@@ -149,20 +215,13 @@ def _is_asked_to_end(paths: Paths) -> bool:
     return True
 
 
-def wait_gone(paths: Paths, pid: int | None, limit: float) -> bool:
+def _wait_gone(paths: Paths, process: _Process | None, limit: float) -> bool:
     """Wait until a daemon's process has ended; False when the limit, in seconds, came first."""
+    if process is not None and process.descriptor is not None:
+        poll = select.poll()
+        poll.register(process.descriptor, select.POLLIN)
+        return bool(poll.poll(limit * 1000))
     deadline = time.monotonic() + limit
-    if pid is not None and hasattr(os, "pidfd_open") and is_alive(paths):
-        try:
-            process = os.pidfd_open(pid)
-        except ProcessLookupError:
-            return True
-        try:
-            poll = select.poll()
-            poll.register(process, select.POLLIN)
-            return bool(poll.poll(limit * 1000))
-        finally:
-            os.close(process)
     while is_alive(paths):
         if time.monotonic() > deadline:
             return False

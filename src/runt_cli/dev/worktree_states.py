@@ -117,5 +117,5 @@ def remove(state: WorktreeState) -> None:
     base = state.paths.base
     if not _is_ours(base):
         raise FileNotFoundError(f"{base} is no worktree's folder any more")
-    with hold_lock(state.paths.lock, state.paths.info):
+    with hold_lock(state.paths.lock, state.paths.info, "runt dev clean"):
         shutil.rmtree(base)

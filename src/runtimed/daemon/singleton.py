@@ -15,6 +15,7 @@ from typing import Any
 import attrs
 import orjson
 
+from runtimed.daemon.lock_file import DAEMON, clear_holder, read_holder, write_holder
 from runtimed.errors import AnotherDaemonRunning, StateDirectoryUnusable
 from runtimed.replacing import replace_file
 
@@ -42,10 +43,11 @@ _PATIENCE = 0.25
 
 
 @contextlib.contextmanager
-def hold_lock(path: Path, info: Path) -> Iterator[None]:
+def hold_lock(path: Path, info: Path, role: str = DAEMON) -> Iterator[None]:
     """Hold the singleton lock for the length of the block. The file stays; the lock goes with us.
 
-    While the lock is held the file says who holds it, whatever became of the info file.
+    While the lock is held the file says who holds it, and as what, whatever became of the info
+    file; afterwards it is empty.
 
     Raises: AnotherDaemonRunning naming the other one; StateDirectoryUnusable.
     """
@@ -55,6 +57,12 @@ def hold_lock(path: Path, info: Path) -> Iterator[None]:
         raise StateDirectoryUnusable(f"The lock {path} can't be made: {error.strerror}") from error
     try:
         if not _acquire(descriptor):
+            holder = read_holder(path)
+            if holder is not None and not holder.is_daemon:
+                raise AnotherDaemonRunning(
+                    f"No daemon can start now: '{holder.role}' (pid {holder.process.pid}) holds "
+                    f"{path}. Try again when it has ended"
+                )
             other = read_info(info)
             raise AnotherDaemonRunning(
                 f"Another daemon is already running: it holds {path}\n"
@@ -65,11 +73,23 @@ def hold_lock(path: Path, info: Path) -> Iterator[None]:
             raise StateDirectoryUnusable(
                 f"The state directory {path.parent} was removed meanwhile. Try again"
             )
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
-        yield
+        try:
+            write_holder(descriptor, role)
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        try:
+            yield
+        finally:
+            clear_holder(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _unwritable(path: Path, error: OSError) -> StateDirectoryUnusable:
+    return StateDirectoryUnusable(
+        f"{path} can't be written: {error.strerror or error}. Free some space there, or set "
+        "XDG_CACHE_HOME or RUNTIMED_SOCKET_PATH to another place"
+    )
 
 
 def _open(path: Path) -> int:
@@ -116,11 +136,19 @@ def read_info(path: Path) -> DaemonInfo | None:
 
 @contextlib.contextmanager
 def write_info(path: Path, info: DaemonInfo) -> Iterator[None]:
-    """daemon.json for the length of the block, written whole or not at all."""
+    """daemon.json for the length of the block, written whole or not at all.
+
+    Raises: StateDirectoryUnusable.
+    """
     content = attrs.asdict(info, filter=lambda _, value: value is not None)
     temporary = path.with_suffix(".json.tmp")
-    temporary.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
-    temporary.replace(path)
+    try:
+        temporary.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise _unwritable(path, error) from error
     try:
         yield
     finally:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import attrs
 
 from runtimed.client.daemon_client import DaemonClient
+from runtimed.daemon.lock_file import clear_holder, read_holder, write_holder
 from runtimed.daemon.singleton import DaemonInfo, read_info
 from runtimed.environments.cache_folders import default_cache_folder
 from runtimed.environments.locks import try_lock
@@ -103,8 +104,11 @@ def look_at_daemon(paths: Paths) -> DaemonState:
     silent = isinstance(trouble, DaemonSilent)
     # The lock is only asked for when no daemon answers: one that starts just then would see it.
     alive = trouble is None or silent or is_held(paths.lock)
+    holder = read_holder(paths.lock) if alive else None
+    if holder is not None and not holder.is_daemon:  # a command that keeps daemons from starting
+        alive, holder = trouble is None or silent, None
     return DaemonState(
-        alive, trouble, read_info(paths.info), _locked_by(paths.lock) if alive else None
+        alive, trouble, read_info(paths.info), holder.process.pid if holder else None
     )
 
 
@@ -119,14 +123,6 @@ def is_held(lock: Path) -> bool:
         return False
 
 
-def _locked_by(lock: Path) -> int | None:
-    try:
-        text = lock.read_bytes().strip()
-    except OSError:
-        return None
-    return int(text) if text.isdigit() else None
-
-
 @contextmanager
 def alone(paths: Paths) -> Iterator[bool]:
     """Keep every daemon from starting for the length of the block; false where one runs."""
@@ -134,4 +130,15 @@ def alone(paths: Paths) -> Iterator[bool]:
         yield True
         return
     with try_lock(paths.lock) as free:
-        yield free
+        if not free:
+            yield False
+            return
+        # What an earlier daemon left there would make this process look like one.
+        descriptor = os.open(paths.lock, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            with suppress(OSError):  # a full disk, perhaps; repairs may free some of it
+                write_holder(descriptor, "runt daemon doctor --fix")
+            yield True
+        finally:
+            clear_holder(descriptor)
+            os.close(descriptor)
