@@ -16,13 +16,14 @@ from runtimed.service.definition import ServiceDefinition, define, search_path
 
 HOME = Path("/home/a user")
 BASE = HOME / ".cache/runt"
+PROGRAM = HOME / "venv/bin/runtimed"
 
 names = st.text(
     st.characters(codec="utf-8", exclude_categories=["Cc"], exclude_characters="/"), min_size=1
 )
 
 
-def definition(program: Path = HOME / "venv/bin/runtimed", **environ: str) -> ServiceDefinition:
+def definition(program: Path = PROGRAM, **environ: str) -> ServiceDefinition:
     return define(program, BASE, BASE / "runtimed.log", HOME, environ, lambda path: False)
 
 
@@ -43,6 +44,29 @@ def test_the_service_reaches_the_network_as_its_user_does_and_keeps_no_secrets()
     assert 'Environment="UV_DEFAULT_INDEX=https://packages.example.org/simple"' in unit
     assert "token" not in unit
     assert "word" not in unit
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "https://host/t/TOKEN/channel",
+        "conda-forge,t/TOKEN/channel",
+        "user:pw@proxy:3128",
+        "http://user:p/w@proxy:3128",
+        "name=https://packages.example.org/simple?token=TOKEN",
+    ],
+)
+def test_no_address_that_may_hold_credentials_is_written(value: str) -> None:
+    for name in ("ALL_PROXY", "UV_INDEX", "RUNTIMED_CONDA_CHANNELS"):
+        given = definition(PROGRAM, **{name: value})
+        assert given.left_out == (name,)
+        assert value not in systemd_unit.systemd_unit(given)
+    # Files are no addresses, and names of channels no tokens.
+    fine = {
+        "SSL_CERT_FILE": "/home/a@b/t/c.pem",
+        "RUNTIMED_CONDA_CHANNELS": "a/b,http://h/pkgs/main",
+    }
+    assert definition(PROGRAM, **fine).left_out == ()
 
 
 def test_the_whole_unit() -> None:
@@ -137,6 +161,8 @@ def test_a_colon_is_not_taken_for_two_places() -> None:
 def test_a_program_of_any_name_is_found_again(name: str) -> None:
     program = Path("/programs") / name
     assert launchd_plist.program_of(launchd_plist.launchd_plist(definition(program))) == program
+    base = systemd_unit.quoted(str(program))
+    assert systemd_unit.base_of(f"X-Base={base}") == program
     try:
         unit = systemd_unit.systemd_unit(definition(program))
     except ServiceFailed:

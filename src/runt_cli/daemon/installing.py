@@ -30,6 +30,7 @@ def install_service(paths: Paths, binary: Path | None, *, now: bool) -> None:
             f"Error: Daemon binary not found at: {program}. Install runtimed into an environment "
             "that stays, and run its `runt`; or name a daemon with --binary"
         )
+    service.check_ours()
     version = version_of(program)
     was_installed = service.file.exists()
     click.echo(f"Installing {service.name} service...")
@@ -45,7 +46,7 @@ def install_service(paths: Paths, binary: Path | None, *, now: bool) -> None:
         ) from error
     if left_out := service.define(program).left_out:
         click.echo(
-            f"Left out of the service, for they hold credentials: {', '.join(left_out)}. "
+            f"Left out of the service, for they may hold credentials: {', '.join(left_out)}. "
             "Keep those in uv.toml or .netrc",
             err=True,
         )
@@ -80,6 +81,7 @@ def uninstall_service(paths: Paths) -> None:
     if not service.file.exists():
         click.echo("Service not installed.")
         return
+    service.check_ours()
     click.echo(f"Uninstalling {service.name} service...")
     service.remove()
     click.echo("Service uninstalled.")

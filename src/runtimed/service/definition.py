@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import attrs
+
+from runtimed.credentials import may_hold_credentials
 
 __all__ = ["EXIT_ANOTHER_DAEMON", "STOP_LIMIT", "ServiceDefinition", "define", "search_path"]
 
@@ -29,10 +30,10 @@ _PLACES = (
 )
 
 #: Variables that decide how packages are fetched: without them a service behind a proxy could build
-#: nothing. Given on unless there is a name or a password in them, for others may read the file.
-_NETWORK = (
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
+#: nothing. Addresses are given on unless there may be credentials in them: whoever is shown the
+#: file, or what the service manager knows, would see those.
+_FILES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "UV_CONFIG_FILE")
+_ADDRESSES = (
     "HTTP_PROXY",
     "HTTPS_PROXY",
     "ALL_PROXY",
@@ -41,7 +42,6 @@ _NETWORK = (
     "https_proxy",
     "all_proxy",
     "no_proxy",
-    "UV_CONFIG_FILE",
     "UV_DEFAULT_INDEX",
     "UV_EXTRA_INDEX_URL",
     "UV_FIND_LINKS",
@@ -53,7 +53,6 @@ _NETWORK = (
     "RUNTIMED_CONDA_CHANNEL_ALIAS",
     "RUNTIMED_CONDA_CHANNEL_URLS",
 )
-_CREDENTIALS = re.compile(r"://[^/\s]*@")
 
 #: Where installers of single programs put them, below the home folder; some may come later.
 _OF_HOME = (".local/bin", ".cargo/bin", ".deno/bin")
@@ -74,7 +73,7 @@ _OF_SYSTEM = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin")
 class ServiceDefinition:
     """A program, its environment, and the daemon's folder and log. All paths are absolute.
 
-    left_out: variables that the service would need, and that hold a name or a password.
+    left_out: variables that the service would need, and that may hold credentials.
     """
 
     program: Path
@@ -103,8 +102,8 @@ def define(
     for name in _PLACES:
         if os.path.isabs(value := environ.get(name, "")):  # noqa: PTH117 - text stays text
             environment[name] = value
-    network = {name: environ[name] for name in _NETWORK if environ.get(name)}
-    secret = {name for name, value in network.items() if _CREDENTIALS.search(value)}
+    network = {name: environ[name] for name in (*_FILES, *_ADDRESSES) if environ.get(name)}
+    secret = {name for name in _ADDRESSES if may_hold_credentials(network.get(name, ""))}
     environment |= {name: value for name, value in network.items() if name not in secret}
     return ServiceDefinition(
         program, tuple(environment.items()), base, log, left_out=tuple(sorted(secret))

@@ -58,6 +58,17 @@ class Service:
         content = self._content()
         return None if content is None else self.supervisor.program_of(content)
 
+    def check_ours(self) -> None:
+        """Raises: ServiceFailed if what is installed is for the daemon of another folder."""
+        content = self._content()
+        if content is None or self.supervisor.serves(content, self.paths.base):
+            return
+        base = self.supervisor.base_of(content)
+        raise ServiceFailed(
+            f"The service that is installed ({self.file}) is for the daemon of {base}, and this "
+            f"environment means that of {self.paths.base}. Set XDG_CACHE_HOME as it was at install"
+        )
+
     def check_reachable(self) -> None:
         """Raises: NoServiceManager, saying what is missing."""
         self.supervisor.check_reachable()
@@ -82,6 +93,7 @@ class Service:
 
         Raises: NoServiceManager before anything is written; ServiceFailed.
         """
+        self.check_ours()
         self.supervisor.check_reachable()
         content = self.supervisor.render(self.define(program))
         changed = content != self._content()
@@ -89,9 +101,11 @@ class Service:
             # Managers open the log themselves, before there is a daemon that would make its folder.
             self.paths.base.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.file.parent.mkdir(parents=True, exist_ok=True)
+            # Managers read their own user's files; what is in it is nobody else's business.
+            with contextlib.suppress(FileNotFoundError):
+                self.file.chmod(0o600)
             if changed:
                 replace_file(self.file, content)
-                self.file.chmod(0o644)
         except OSError as error:
             place = error.filename or self.file
             raise ServiceFailed(
@@ -105,6 +119,7 @@ class Service:
 
         Raises: ServiceFailed.
         """
+        self.check_ours()
         reachable = self.is_reachable()
         if reachable:
             self.supervisor.stop()

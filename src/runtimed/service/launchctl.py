@@ -47,6 +47,9 @@ class Launchctl:
     def serves(self, content: bytes, base: Path) -> bool:
         return launchd_plist.serves(content, base)
 
+    def base_of(self, content: bytes) -> Path | None:
+        return launchd_plist.base_of(content)
+
     def program_of(self, content: bytes) -> Path | None:
         return launchd_plist.program_of(content)
 

@@ -12,7 +12,7 @@ from typing import Any
 from runtimed.errors import ServiceFailed
 from runtimed.service.definition import STOP_LIMIT, ServiceDefinition
 
-__all__ = ["LABEL", "launchd_plist", "program_of", "serves"]
+__all__ = ["LABEL", "base_of", "launchd_plist", "program_of", "serves"]
 
 LABEL = "io.nteract.runtimed"
 
@@ -44,8 +44,13 @@ def launchd_plist(definition: ServiceDefinition) -> bytes:
 
 def serves(plist: bytes, base: Path) -> bool:
     """Whether a property list is for the daemon of this folder. One that does not say is."""
+    return base_of(plist) in (None, base)
+
+
+def base_of(plist: bytes) -> Path | None:
+    """The folder of the daemon that a property list is for; None when it does not say."""
     log = _loaded(plist).get("StandardErrorPath")
-    return not isinstance(log, str) or Path(log).parent == base
+    return Path(log).parent if isinstance(log, str) else None
 
 
 def program_of(plist: bytes) -> Path | None:

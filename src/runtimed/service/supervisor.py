@@ -46,6 +46,9 @@ class Supervisor(Protocol):
 
     def serves(self, content: bytes, base: Path) -> bool: ...
 
+    def base_of(self, content: bytes) -> Path | None:
+        """The folder of the daemon that a definition is for; None when it does not say."""
+
     def program_of(self, content: bytes) -> Path | None: ...
 
     def check_reachable(self) -> None: ...

@@ -34,6 +34,9 @@ class Systemctl:
     def serves(self, content: bytes, base: Path) -> bool:
         return systemd_unit.serves(content.decode(errors="replace"), base)
 
+    def base_of(self, content: bytes) -> Path | None:
+        return systemd_unit.base_of(content.decode(errors="replace"))
+
     def program_of(self, content: bytes) -> Path | None:
         return systemd_unit.program_of(content.decode(errors="replace"))
 

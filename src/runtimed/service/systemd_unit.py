@@ -10,7 +10,7 @@ from pathlib import Path
 from runtimed.errors import ServiceFailed
 from runtimed.service.definition import EXIT_ANOTHER_DAEMON, STOP_LIMIT, ServiceDefinition
 
-__all__ = ["program_of", "quoted", "serves", "systemd_unit"]
+__all__ = ["base_of", "program_of", "quoted", "serves", "systemd_unit"]
 
 _UNIT = """\
 [Unit]
@@ -78,20 +78,32 @@ def quoted(text: str) -> str:
 
 def serves(unit: str, base: Path) -> bool:
     """Whether a unit is for the daemon of this folder. One that does not say is taken to be."""
+    return base_of(unit) in (None, base)
+
+
+def base_of(unit: str) -> Path | None:
+    """The folder of the daemon that a unit is for; None when it does not say."""
     named = [line for line in unit.splitlines() if line.startswith("X-Base=")]
-    return not named or named[-1] == f"X-Base={quoted(str(base))}"
+    return Path(_unquoted(named[-1].removeprefix("X-Base="))) if named else None
 
 
 def program_of(unit: str) -> Path | None:
     """The program that a unit of ours runs; None when it is in some other form."""
-    back = {escape: character for character, escape in _ESCAPES.items()}
     for line in unit.splitlines():
         if line.startswith('ExecStart="') and line.endswith('"'):
-            rest, text = line[len('ExecStart="') : -1], ""
-            while rest:
-                taken = rest[:2] if rest[:2] in back else rest[0]
-                text, rest = text + back.get(taken, taken), rest[len(taken) :]
-            return Path(text)
+            return Path(_unquoted(line.removeprefix("ExecStart=")))
         if line.startswith("ExecStart=/"):
             return Path(line.removeprefix("ExecStart=").split()[0])
     return None
+
+
+def _unquoted(word: str) -> str:
+    """What `quoted` was given; a word that is not quoted is taken as it is."""
+    if len(word) < 2 or not (word.startswith('"') and word.endswith('"')):
+        return word
+    back = {escape: character for character, escape in _ESCAPES.items()}
+    rest, text = word[1:-1], ""
+    while rest:
+        taken = rest[:2] if rest[:2] in back else rest[0]
+        text, rest = text + back.get(taken, taken), rest[len(taken) :]
+    return text

@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import signal
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -101,6 +102,7 @@ def test_a_service_from_install_to_uninstall(home: ServiceHome) -> None:
     installed = heading + "Service installed. Run 'runt daemon start' to start it.\n"
     assert home.install() == (0, installed, "")
     assert f'ExecStart="{home.program}"' in home.unit.read_text()
+    assert stat.S_IMODE(home.unit.stat().st_mode) == 0o600
     assert (home.unit.parent / "default.target.wants/runtimed.service").exists()
     assert home.service["state"] == "inactive"
 
@@ -279,10 +281,19 @@ def test_another_daemon_than_the_ordinary_one_has_no_service(home: ServiceHome) 
         assert err.startswith(f"Cannot {command} the service")
         assert "Unset" in err
         assert value in err
-    assert home.unit.read_bytes() == unit
     asked = (home.state / "asked").read_bytes()
     assert home.runt("daemon", "stop") == (3, "", "Daemon not running.\n")
     assert (home.state / "asked").read_bytes() == asked  # nobody was bothered
+
+    # Nor has the ordinary one of another cache folder a service: this one is not its.
+    del home.home.env["RUNTIMED_WORKSPACE_PATH"], home.home.env["RUNTIMED_SOCKET_PATH"]
+    cache = home.home.env["XDG_CACHE_HOME"]
+    home.home.env["XDG_CACHE_HOME"] = str(home.folder / "d")
+    assert json.loads(home.runt("daemon", "status", "--json")[1])["installed"] is False
+    for code, out, err in (home.install(), home.runt("daemon", "uninstall")):
+        assert (code, out) == (1, "")
+        assert f"is for the daemon of {cache}/runt, " in err
+    assert home.unit.read_bytes() == unit
 
 
 def test_the_daemons_own_commands_are_those_of_runt(home: ServiceHome) -> None:
