@@ -9,7 +9,7 @@ __all__ = ["inspect"]
 
 @click.command
 @click.argument("notebook", metavar="NOTEBOOK")
-@click.option("--full-outputs", is_flag=True, help="Print outputs in full.")
+@click.option("--full-outputs", is_flag=True, help="Print outputs in full; in JSON also sources.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def inspect(notebook: str, full_outputs: bool, as_json: bool) -> None:
     """Show a notebook's cells and outputs.

@@ -31,7 +31,8 @@ def inspected(text: str, *, full_outputs: bool) -> dict[str, Any]:
     """What the daemon has of a notebook, open or saved.
 
     Shape: `notebook_id`, `source` (`live_room` or `persisted_file`), `kernel_info` (or null),
-    `cells`, each with `outputs` as `output_summary` makes them.
+    `cells`, each with `outputs` as `output_summary` makes them, and with its whole `source` if
+    outputs are wanted in full.
     Raises: Fail.
     """
     room = find_room(text, open_notebooks(_ACTION))
@@ -51,6 +52,7 @@ def inspected(text: str, *, full_outputs: bool) -> dict[str, Any]:
                 "cell_type": cell["cell_type"],
                 "source_preview": _preview(cell["source"], _PREVIEW),
                 "source_len": len(cell["source"].encode()),
+                **({"source": cell["source"]} if full_outputs else {}),
                 "execution_count": cell["execution_count"],
                 "outputs": outputs(cell["outputs"], reader.read),
             }

@@ -174,6 +174,7 @@ def test_a_notebook_as_json(notebook: str) -> None:
     assert [output["output_type"] for output in code["outputs"]] == ["display_data", "stream"]
     full = json.loads(run_command("inspect", "--json", "--full-outputs", "my notebook").stdout)
     assert full["cells"][1]["outputs"] == [PICTURE, MORE]
+    assert [cell["source"] for cell in full["cells"]] == ["# Title\n\nand text", "x = 1\n" * 20]
 
 
 @pytest.mark.real

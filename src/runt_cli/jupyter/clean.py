@@ -17,7 +17,8 @@ __all__ = ["clean"]
     help="How long a kernel may take to answer.",
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
-def clean(timeout: float, dry_run: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def clean(timeout: float, dry_run: bool, as_json: bool) -> None:
     """Remove the connection files of kernels that are gone.
 
     A file stays while a process has it or holds its ports, while any of its ports takes a
@@ -31,12 +32,21 @@ def clean(timeout: float, dry_run: bool) -> None:
     from runtimed.jupyter.cleaning import clean_connection_files
 
     done = clean_connection_files(timeout=timeout, dry_run=dry_run)
+    if as_json:
+        from runt_cli.terminal import show_json
+
+        errors = [{"path": str(file.path), "reason": file.reason} for file in done.errors]
+        removed = [str(path) for path in done.removed]
+        show_json({"removed": removed, "alive": done.alive, "errors": errors, "dry_run": dry_run})
+        return
     for path in done.removed:
         click.echo(f"{'Would remove' if dry_run else 'Removed'}: {path}")
     for file in done.errors:
         click.echo(f"Skipped {file.path}: {file.reason}", err=True)
-    counts = f"{done.alive} alive, {len(done.errors)} errors"
+    failed, stale = len(done.errors), len(done.removed)
+    counts = f"{done.alive} alive, {failed} error{'' if failed == 1 else 's'}"
     if dry_run:
-        click.echo(f"Dry run complete: {len(done.removed)} stale, {counts}")
+        click.echo(f"Dry run complete: {stale} stale, {counts}")
     else:
-        click.echo(f"Cleaned {len(done.removed)} stale connection files ({counts})")
+        files = "connection file" if stale == 1 else "connection files"
+        click.echo(f"Cleaned {stale} stale {files} ({counts})")

@@ -37,15 +37,15 @@ def exec_(kernel_id: str, code: str | None, timeout: float) -> None:
     from runt_cli.interruptible import run_interruptible
     from runt_cli.jupyter.kernel_printer import KernelPrinter
     from runt_cli.jupyter.running import run_in_kernel
+    from runt_cli.jupyter.which_kernel import meant_kernel
     from runt_cli.terminal import is_terminal
     from runt_cli.terminal_input import TerminalInput
     from runt_cli.watching import standard_screen
     from runtimed.errors import KernelNotFound
     from runtimed.jupyter.client import open_client
     from runtimed.jupyter.discovery import look_at
-    from runtimed.jupyter.naming import connection_of
 
-    connection = connection_of(kernel_id)
+    connection = meant_kernel(kernel_id, "runt jupyter console --notebook")
     source = sys.stdin.buffer.read().decode() if code in (None, "-") else code
     assert source is not None
     if look_at([connection])[0].state == "dead":

@@ -9,7 +9,8 @@ __all__ = ["interrupt"]
 
 @click.command
 @click.argument("kernel_id", metavar="ID")
-def interrupt(kernel_id: str) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def interrupt(kernel_id: str, as_json: bool) -> None:
     """Interrupt what a kernel runs.
 
     ID is a name of `runt jupyter ps`, the beginning of one, or the path of a connection file.
@@ -20,9 +21,14 @@ def interrupt(kernel_id: str) -> None:
     """
     import trio
 
+    from runt_cli.jupyter.which_kernel import meant_kernel
     from runtimed.jupyter.ending import interrupt_kernel
-    from runtimed.jupyter.naming import connection_of
 
-    kernel = connection_of(kernel_id)
+    kernel = meant_kernel(kernel_id, "runt interrupt")
     trio.run(interrupt_kernel, kernel)
+    if as_json:
+        from runt_cli.terminal import show_json
+
+        show_json({"kernel_id": kernel.kernel_id, "interrupted": True})
+        return
     click.echo(f"Interrupt sent to kernel {kernel.kernel_id}")

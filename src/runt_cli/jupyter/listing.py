@@ -54,6 +54,32 @@ def _room(room: dict[str, Any]) -> dict[str, Any]:
         "notebook": room.get("path") or str(room["notebook_id"]),
         **({"env_source": room["env_source"]} if room.get("env_source") else {}),
         "pid": room.get("kernel_pid"),
+        "state": room.get("kernel_status"),
+        "kernel_name": None,
+        **_common(
+            str(room["notebook_id"]),
+            room.get("kernel_id"),
+            room.get("kernel_pid"),
+            room.get("kernel_type"),
+            room.get("kernel_status"),
+        ),
+    }
+
+
+def _common(
+    notebook_id: str | None,
+    kernel_id: str | None,
+    pid: int | None,
+    kernel_type: str | None,
+    status: str | None,
+) -> dict[str, Any]:
+    """What `runt ps --json` says in these words, too."""
+    return {
+        "notebook_id": notebook_id,
+        "kernel_id": kernel_id,
+        "kernel_pid": pid,
+        "kernel_type": kernel_type,
+        "kernel_status": status,
     }
 
 
@@ -68,6 +94,7 @@ def _kernel(kernel: JupyterKernel) -> dict[str, Any]:
         "pid": kernel.pid,
         "state": kernel.state,
         "kernel_name": kernel.kernel_name,
+        **_common(None, kernel.kernel_id, kernel.pid, kernel.language, kernel.state),
     }
 
 

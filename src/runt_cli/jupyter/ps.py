@@ -13,8 +13,9 @@ __all__ = ["ps"]
 def ps(as_json: bool, verbose: bool) -> None:
     """List the kernels of Jupyter's connection files, and those of the daemon if one runs.
 
-    The names are what the other commands of this group take. A kernel is `unresponsive` when its
-    port is open and nobody answers; files of dead kernels are counted only.
+    The names of Jupyter's are what the other commands of this group take; those of the daemon's are
+    notebooks, for `runt interrupt`, `runt stop` and `runt jupyter console --notebook`. A kernel is
+    `unresponsive` when its port is open and nobody answers; files of dead ones are counted only.
 
     \b
     Examples:

@@ -8,8 +8,10 @@ __all__ = ["start"]
 
 
 @click.command(short_help="Start an installed kernel.")
-@click.argument("name")
-def start(name: str) -> None:
+@click.argument("name", required=False)
+@click.option("--list", "list_", is_flag=True, help="List the installed kernels instead.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def start(name: str | None, list_: bool, as_json: bool) -> None:
     """Start an installed kernel, detached from the terminal, in the current folder.
 
     NAME is that of a kernelspec, such as python3. Returns once the kernel answers. Its files, with
@@ -19,9 +21,16 @@ def start(name: str) -> None:
     \b
     Examples:
       runt jupyter start python3
+      runt jupyter start --list
     """
+    if list_ == (name is not None):
+        raise click.UsageError("Name a kernel to start, or pass --list.")
+    if name is None:
+        _list(as_json)
+        return
     import trio
 
+    from runt_cli.terminal import show_json
     from runtimed.jupyter.kernelspecs import find_kernelspec
     from runtimed.jupyter.starting import start_kernel, working_folder
 
@@ -31,7 +40,46 @@ def start(name: str) -> None:
         started = await start_kernel(spec, folder=working_folder())
         # It goes on without us, and nobody is to wait for it here.
         started.process.returncode = 0
-        click.echo(f"Kernel started with ID: {started.connection.kernel_id}")
-        click.echo(f"Connection file: {started.connection.path}")
+        connection = started.connection
+        if as_json:
+            file = str(connection.path)
+            show_json({"kernel_id": connection.kernel_id, "connection_file": file})
+            return
+        click.echo(f"Kernel started with ID: {connection.kernel_id}")
+        click.echo(f"Connection file: {connection.path}")
 
     trio.run(start_it)
+
+
+def _list(as_json: bool) -> None:
+    from runt_cli.terminal import show_json, show_table, tilde
+    from runtimed.jupyter.kernelspecs import INSTALL, find_kernelspecs
+
+    specs = [spec for _, spec in sorted(find_kernelspecs().items())]
+    if as_json:
+        show_json(
+            [
+                {
+                    "name": spec.name,
+                    "language": spec.language or None,
+                    "display_name": spec.display_name or None,
+                    "folder": str(spec.folder) if spec.folder else None,
+                }
+                for spec in specs
+            ]
+        )
+    elif not specs:
+        click.echo(f"No kernel is installed. {INSTALL}")
+    else:
+        show_table(
+            ("NAME", "LANGUAGE", "DISPLAY NAME", "FOLDER"),
+            [
+                (
+                    spec.name,
+                    spec.language,
+                    spec.display_name,
+                    tilde(str(spec.folder)) if spec.folder else None,
+                )
+                for spec in specs
+            ],
+        )

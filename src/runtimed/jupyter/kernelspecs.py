@@ -22,7 +22,10 @@ import orjson
 from runtimed.errors import KernelNotInstalled
 from runtimed.jupyter.folders import data_folders
 
-__all__ = ["KernelSpec", "find_kernelspec", "find_kernelspecs"]
+__all__ = ["INSTALL", "KernelSpec", "find_kernelspec", "find_kernelspecs"]
+
+#: What to do where no kernel is installed.
+INSTALL = "'pip install ipykernel' installs python3"
 
 #: Bytes of a kernel.json; one with more is none.
 _LARGEST = 1 << 20
@@ -105,7 +108,8 @@ def find_kernelspec(name: str, environ: Mapping[str, str] = os.environ) -> Kerne
     specs = find_kernelspecs(environ)
     if (spec := specs.get(name.lower())) is None:
         names = ", ".join(sorted(specs)) or "none"
-        raise KernelNotInstalled(f"Kernel '{name}' not found. Available kernels: [{names}]")
+        hint = "" if specs else f". {INSTALL}"
+        raise KernelNotInstalled(f"Kernel '{name}' not found. Available kernels: [{names}]{hint}")
     return spec
 
 

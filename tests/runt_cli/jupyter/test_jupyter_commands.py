@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,8 +16,10 @@ import psutil
 import pytest
 
 from jupyter_kernels import Stranger, write
+from pool_server import pool_server
 from processes import carrying, wait_none_carrying
 from runt_cli import main
+from runtimed.protocol import pool
 
 pytestmark = pytest.mark.real
 
@@ -112,9 +115,16 @@ def test_a_kernel_lives_from_start_to_stop(home: Home) -> None:
         "pid": kernel["pid"],
         "state": kernel["state"],
         "kernel_name": "python3",
+        "notebook_id": None,
+        "kernel_id": name,
+        "kernel_pid": kernel["pid"],
+        "kernel_type": "python",
+        "kernel_status": kernel["state"],
     }
     assert psutil.Process(kernel["pid"]).terminal() is None
     assert home.runt("exec", name, "import os; print(os.getcwd())")[1] == f"{home.folder}\n"
+    code, out, err = home.runt("interrupt", name, "--json")
+    assert (code, json.loads(out), err) == (0, {"kernel_id": name, "interrupted": True}, "")
     code, out, err = home.runt("stop", name[:-1])
     assert (code, out, err) == (0, f"Kernel with ID {name} stopped\n", "")
     assert carrying(MARKER, str(home.folder)) == []
@@ -125,8 +135,11 @@ def test_without_kernels_every_command_says_so(home: Home, here: Here) -> None:
     assert here("jupyter", "ps") == (0, "No running kernels found.\n", "")
     assert here("jupyter", "ps", "--json") == (0, "[]\n", "")
     assert here("jupyter", "stop", "--all") == (0, "No running kernels found.\n", "")
-    either = "Either provide a kernel ID or use --all to stop all kernels\n"
-    assert here("jupyter", "stop") == (1, "", either)
+    assert here("jupyter", "stop", "--all", "--json") == (0, "[]\n", "")
+    for arguments in (("stop",), ("stop", "--all", "x"), ("start",), ("start", "--list", "x")):
+        code, out, err = here("jupyter", *arguments)
+        assert (code, out) == (2, "")
+        assert err.startswith(f"Usage: runt jupyter {arguments[0]} ")
     for command in (("stop", "x"), ("interrupt", "x"), ("exec", "x", "1")):
         assert here("jupyter", *command) == (1, "", "Error: No such kernel: x\n")
     code, out, err = here("jupyter", "start", "nix")
@@ -141,10 +154,82 @@ def test_files_of_the_dead_are_counted_and_cleaned(home: Home, here: Here) -> No
     note = "1 connection file of dead kernels; 'runt jupyter clean' removes them.\n"
     assert here("jupyter", "ps") == (0, "No running kernels found.\n", note)
     os.utime(path, (1000, 1000))
+    code, out, err = here("jupyter", "clean", "--dry-run", "--json")
+    told = {"removed": [str(path)], "alive": 0, "errors": [], "dry_run": True}
+    assert (code, json.loads(out), err) == (0, told, "")
     dry = f"Would remove: {path}\nDry run complete: 1 stale, 0 alive, 0 errors\n"
     assert here("jupyter", "clean", "--dry-run") == (0, dry, "")
-    done = f"Removed: {path}\nCleaned 1 stale connection files (0 alive, 0 errors)\n"
+    done = f"Removed: {path}\nCleaned 1 stale connection file (0 alive, 0 errors)\n"
     assert here("jupyter", "clean") == (0, done, "")
+
+
+def test_a_kernel_that_is_not_there_is_stopped_as_json(home: Home, here: Here) -> None:
+    home.runtime.mkdir()
+    write(home.runtime, "runt-kernel-old-oak.json")
+    code, out, err = here("jupyter", "stop", "old", "--json")
+    told = [{"kernel_id": "old-oak", "stopped": False, "error": None}]
+    assert (code, json.loads(out), err) == (0, told, "")
+
+
+def test_the_installed_kernels_are_listed(
+    home: Home, here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, out, err = here("jupyter", "start", "--list", "--json")
+    assert (code, err) == (0, "")
+    (python,) = [spec for spec in json.loads(out) if spec["name"] == "python3"]
+    assert python.keys() == {"name", "language", "display_name", "folder"}
+    header, *rows = here("jupyter", "start", "--list")[1].splitlines()
+    assert header.split() == ["NAME", "LANGUAGE", "DISPLAY", "NAME", "FOLDER"]
+    assert any(row.split()[:2] == ["python3", "python"] for row in rows)
+
+    monkeypatch.setattr("runtimed.jupyter.kernelspecs.data_folders", lambda environ: [])
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    hint = "'pip install ipykernel' installs python3\n"
+    assert here("jupyter", "start", "--list") == (0, f"No kernel is installed. {hint}", "")
+    assert here("jupyter", "start", "python3") == (
+        1,
+        "",
+        f"Error: Kernel 'python3' not found. Available kernels: [none]. {hint}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "instead"),
+    [
+        (("interrupt",), "interrupt"),
+        (("stop",), "stop"),
+        (("exec",), "jupyter console --notebook"),
+    ],
+)
+def test_who_means_a_notebook_is_told_its_command(
+    home: Home, here: Here, tmp_path: Path, command: tuple[str, ...], instead: str
+) -> None:
+    (tmp_path / "neu.ipynb").write_text("{}")
+    path = str(tmp_path / "neu.ipynb")
+    for name in (path, "~/neu.ipynb", "neu.ipynb"):
+        line = f"{name} is a notebook's: use 'runt {instead} {shlex.quote(name)}'\n"
+        assert here("jupyter", *command, name) == (1, "", line)
+    room = pool.RoomInfo("0b2f-untitled", 1, True, kernel_id="cafe0001", kernel_status="idle")
+    with pool_server(tmp_path / "none.sock", lambda request: pool.RoomsList([room])):
+        for name in ("0b2f-untitled", "cafe"):
+            line = f"{name} is a notebook's: use 'runt {instead} {name}'\n"
+            assert here("jupyter", *command, name) == (1, "", line)
+        (told,) = json.loads(here("jupyter", "ps", "--json")[1])
+    assert told == {
+        "name": "0b2f-untitled",
+        "language": None,
+        "status": "idle",
+        "source": "runtimed",
+        "notebook": "0b2f-untitled",
+        "pid": None,
+        "state": "idle",
+        "kernel_name": None,
+        "notebook_id": "0b2f-untitled",
+        "kernel_id": "cafe0001",
+        "kernel_pid": None,
+        "kernel_type": None,
+        "kernel_status": "idle",
+    }
 
 
 def test_exec_prints_all_that_comes(visitor: Home) -> None:
