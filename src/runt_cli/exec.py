@@ -26,9 +26,10 @@ def exec_(code: str, timeout: float, kernel: str, env: str) -> None:
       runt exec 'import sys; print(sys.version)'
       runt exec - < script.py
     """
-    import sys
     from pathlib import Path
 
+    from runt_cli.asking import refuse_silent_daemon
+    from runt_cli.code_input import given_code
     from runt_cli.failure import Fail
     from runt_cli.interruptible import run_interruptible
     from runt_cli.running import CellReport, run_cell
@@ -37,7 +38,8 @@ def exec_(code: str, timeout: float, kernel: str, env: str) -> None:
     from runtimed import AsyncSession
 
     check_kernel(kernel, env)
-    source = sys.stdin.buffer.read().decode() if code == "-" else code
+    refuse_silent_daemon()
+    source = given_code(code)
     watcher = PrintingWatcher(standard_screen())
 
     async def run_it() -> CellReport:

@@ -52,6 +52,7 @@ def run(
     import shlex
     from pathlib import Path
 
+    from runt_cli.asking import refuse_silent_daemon
     from runt_cli.failure import Fail
     from runt_cli.interruptible import run_interruptible
     from runt_cli.saving import check_target
@@ -63,6 +64,7 @@ def run(
     if not path.exists():
         raise Fail(f"Notebook not found: {notebook}")
     check_kernel(kernel, env)
+    refuse_silent_daemon()
     if save:
         check_target("--save", path)
     if output is not None:

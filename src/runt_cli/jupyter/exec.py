@@ -33,6 +33,7 @@ def exec_(kernel_id: str, code: str | None, timeout: float) -> None:
 
     import trio
 
+    from runt_cli.code_input import given_code
     from runt_cli.failure import FAILED, Fail
     from runt_cli.interruptible import run_interruptible
     from runt_cli.jupyter.kernel_printer import KernelPrinter
@@ -46,8 +47,7 @@ def exec_(kernel_id: str, code: str | None, timeout: float) -> None:
     from runtimed.jupyter.discovery import look_at
 
     connection = meant_kernel(kernel_id, "runt jupyter console --notebook")
-    source = sys.stdin.buffer.read().decode() if code in (None, "-") else code
-    assert source is not None
+    source = given_code(code)
     if look_at([connection])[0].state == "dead":
         raise KernelNotFound(f"Kernel {connection.kernel_id} is not running")
     screen = standard_screen()

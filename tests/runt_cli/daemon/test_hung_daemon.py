@@ -42,7 +42,10 @@ def test_every_command_ends_and_says_what_hangs(hung: DaemonHome) -> None:
         "stop --all": f"Failed to shutdown notebook: {what}",
         "inspect x": f"Failed to inspect notebook: {what}",
         "interrupt x": f"Failed to interrupt notebook: {what}",
+        "exec 1": f"Daemon hangs: {what}",
+        "run empty.ipynb": f"Daemon hangs: {what}",
     }
+    (hung.home / "empty.ipynb").write_text("")
     # Side by side, since each of them waits.
     commands = [*expected, "daemon status", "daemon status --json", "doctor", "doctor --fix"]
     running = {
