@@ -12,6 +12,7 @@ import pytest
 from runtimed.client import connect
 from runtimed.client.connect import ensure_daemon
 from runtimed.errors import DaemonUnreachable
+from runtimed.own_programs import own_program
 from runtimed.paths import Paths
 
 pytestmark = pytest.mark.real
@@ -65,7 +66,7 @@ def test_a_daemon_is_started_once_and_announced(
     for thread in threads:
         thread.join()
     ensure_daemon(paths)
-    assert spawned == [[sys.executable, "-m", "runtimed", "run"]]
+    assert spawned == [own_program("runtimed", "run")]
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("runtimed: started a daemon (pid ")

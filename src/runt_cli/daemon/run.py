@@ -19,12 +19,14 @@ def run(arguments: tuple[str, ...]) -> None:
     Takes the options of `runtimed run`; `runt daemon run --help` lists them.
     """
     import os
-    import sys
+
+    from runtimed.own_programs import own_program
 
     if "--help" not in arguments:
         _mention_service()
     # This process becomes the daemon: signals and the process id are then the daemon's own.
-    os.execv(sys.executable, [sys.executable, "-m", "runtimed", "run", *arguments])
+    command = own_program("runtimed", "run", *arguments)
+    os.execv(command[0], command)
 
 
 def _mention_service() -> None:

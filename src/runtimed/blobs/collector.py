@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import logging
 import subprocess
-import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ import orjson
 import trio
 
 from runtimed.blobs.store import BlobStore
+from runtimed.own_programs import own_program
 
 __all__ = ["BlobCollector"]
 
@@ -121,11 +121,11 @@ class BlobCollector:
         )
         try:
             done = await trio.run_process(
-                [sys.executable, "-m", "runtimed.blobs.marking"],
+                own_program("runtimed.blobs.marking"),
                 stdin=orjson.dumps(attrs.asdict(task)),
                 capture_stdout=True,
                 capture_stderr=True,
-                cwd=self._marks.parent,  # nobody else's modules lie there
+                cwd=self._marks.parent,
             )
             found: dict[str, Any] = orjson.loads(done.stdout)
         except (OSError, subprocess.CalledProcessError, ValueError) as error:

@@ -19,8 +19,15 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from runtimed.errors import DaemonUnreachable, NoServiceManager, ServiceFailed
+from runtimed.errors import (
+    DaemonUnreachable,
+    NoServiceManager,
+    ServiceFailed,
+    StateDirectoryUnusable,
+)
+from runtimed.own_programs import own_program
 from runtimed.paths import Paths, default_paths
+from runtimed.state_folder import check_state_folder, open_log
 
 if TYPE_CHECKING:
     from runtimed.service.installation import Service
@@ -230,6 +237,8 @@ def _is_the_daemon(process: subprocess.Popen[bytes], paths: Paths) -> bool:
 
 def _spawn(paths: Paths) -> subprocess.Popen[bytes]:
     environ = dict(os.environ)
+    if paths.explicit:  # it works in another folder, and may have been named by a flag
+        environ["RUNTIMED_SOCKET_PATH"] = str(paths.socket)
     if paths.workspace is not None:
         environ["RUNTIMED_WORKSPACE_PATH"] = str(paths.workspace)
     if search_path := environ.get("PYTHONPATH"):
@@ -237,8 +246,14 @@ def _spawn(paths: Paths) -> subprocess.Popen[bytes]:
         entries = (str(Path(entry).absolute()) for entry in search_path.split(os.pathsep))
         environ["PYTHONPATH"] = os.pathsep.join(entries)
     try:
+        check_state_folder(paths)
         paths.base.mkdir(parents=True, exist_ok=True, mode=0o700)
-        log = os.open(paths.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        check_state_folder(paths)  # somebody may have been quicker
+        log = open_log(paths.log)
+    except StateDirectoryUnusable as error:
+        raise DaemonUnreachable(
+            f"Failed to connect to daemon: none is running, and none can be started: {error}"
+        ) from error
     except OSError as error:
         raise DaemonUnreachable(
             f"Failed to connect to daemon: none is running, and none can be started: "
@@ -246,7 +261,7 @@ def _spawn(paths: Paths) -> subprocess.Popen[bytes]:
         ) from error
     try:
         return subprocess.Popen(
-            [sys.executable, "-m", "runtimed", "run"],
+            own_program("runtimed", "run"),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -10,6 +10,7 @@ import attrs
 
 from runtimed.errors import StateDirectoryUnusable
 from runtimed.paths import MAX_SOCKET_PATH, Paths
+from runtimed.state_folder import check_state_folder
 
 __all__ = ["Config", "prepare_directories"]
 
@@ -56,11 +57,7 @@ def prepare_directories(config: Config) -> None:
         raise StateDirectoryUnusable(
             f"The socket's directory does not exist: {paths.socket.parent}. Create it first"
         )
-    if _is_of_another(paths.base):
-        raise StateDirectoryUnusable(
-            f"The state directory {paths.base} belongs to another user. Set XDG_CACHE_HOME or "
-            "RUNTIMED_SOCKET_PATH to a place of your own"
-        )
+    check_state_folder(paths)
     for folder in (paths.base, config.envs, config.blobs, paths.documents, paths.connections):
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -77,11 +74,3 @@ def prepare_directories(config: Config) -> None:
                 f"The state directory {folder} is not writable. Make it writable, or set "
                 "XDG_CACHE_HOME or RUNTIMED_SOCKET_PATH to another place"
             )
-
-
-def _is_of_another(folder: Path) -> bool:
-    """Whether somebody else owns it, who could then put anything there. Root may do as it likes."""
-    try:
-        return os.getuid() not in (folder.stat().st_uid, 0)
-    except OSError:
-        return False

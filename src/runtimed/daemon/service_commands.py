@@ -13,6 +13,8 @@ from typing import NoReturn
 
 import click
 
+from runtimed.own_programs import own_program
+
 __all__ = ["SERVICE_COMMANDS"]
 
 #: Old name -> name below `runt daemon`.
@@ -56,7 +58,8 @@ def _deprecated(old: str, new: str) -> click.Command:
 
 def _become(*arguments: str) -> NoReturn:
     sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "runt_cli", "daemon", *arguments])
+    command = own_program("runt_cli", "daemon", *arguments)
+    os.execv(command[0], command)
 
 
 SERVICE_COMMANDS = [install, *(_deprecated(old, new) for old, new in _DEPRECATED.items())]

@@ -6,7 +6,6 @@ import math
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from typing import IO
@@ -26,11 +25,12 @@ from runtimed.environments.conda.messages import (
     to_line,
 )
 from runtimed.errors import EnvironmentBuildFailed
+from runtimed.own_programs import own_program
 from runtimed.protocol import progress
 
 __all__ = ["Limits", "solve_and_link"]
 
-_WORKER = (sys.executable, "-m", "runtimed.environments.conda.worker")
+_WORKER = own_program("runtimed.environments.conda.worker")
 
 _STDERR_KEPT = 4000
 _LONGEST_LINE = 1 << 20
