@@ -60,6 +60,7 @@ def _exit_code(value: object) -> int:
 def _failed(error: BaseException) -> int:
     """Print the leaves of an expected error; anything else is a bug and keeps its traceback."""
     from runt_cli.failure import DAEMON_NOT_RUNNING, FAILED, INTERRUPTED
+    from runt_cli.table import printable
     from runtimed.errors import DaemonUnreachable, RuntimedError, leaves
 
     errors = leaves(error)
@@ -70,7 +71,7 @@ def _failed(error: BaseException) -> int:
     if not all(isinstance(leaf, RuntimedError | OSError) for leaf in errors):
         raise error
     for leaf in errors:
-        print(f"Error: {' '.join(str(leaf).split())}", file=sys.stderr)
+        print(printable(f"Error: {' '.join(str(leaf).split())}"), file=sys.stderr)
     return DAEMON_NOT_RUNNING if isinstance(errors[0], DaemonUnreachable) else FAILED
 
 

@@ -24,7 +24,9 @@ class Fail(click.ClickException):
         self.exit_code = exit_code  # type: ignore[misc]  # click's own way to set it
 
     def show(self, file: IO[str] | None = None) -> None:
-        click.echo(self.message, file=file or sys.stderr)
+        from runt_cli.table import printable
+
+        click.echo(printable(self.message), file=file or sys.stderr)
 
 
 def fail(action: str, error: Exception, hint: str = "") -> Fail:

@@ -26,7 +26,7 @@ def interrupt(notebook: str, as_json: bool) -> None:
     """
     from runt_cli.failure import Fail
     from runt_cli.stopping import interrupt_notebook
-    from runt_cli.terminal import show_json, tilde
+    from runt_cli.terminal import say, show_json, tilde
 
     result = interrupt_notebook(notebook)
     if as_json:
@@ -39,4 +39,4 @@ def interrupt(notebook: str, as_json: bool) -> None:
     done = "Interrupted" if result["running"] else "Nothing was running"
     dropped = result["dropped"]
     behind = f" ({dropped} waiting cell{'' if dropped == 1 else 's'} dropped)" if dropped else ""
-    click.echo(f"{done}: {shown}{behind}")
+    say(f"{done}: {shown}{behind}")

@@ -6,11 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import click
-
 from runt_cli.asking import daemon_client
 from runt_cli.failure import Fail, fail
-from runt_cli.terminal import tilde
+from runt_cli.terminal import say, tilde
 from runt_cli.which_notebook import absolute_path, find_room, notebook_id_of
 from runtimed.client.viewer import VARIABLE, check_viewer, show_notebook, viewer_command
 from runtimed.errors import DaemonUnreachable, RuntimedError
@@ -37,7 +35,7 @@ def open_notebook(text: str | None, runtime: str | None) -> None:
     except RuntimedError as error:
         raise Fail(str(error)) from error
     what = tilde(str(path)) if path else notebook_id
-    click.echo(f"Opened {what} in {program}" if what else f"Opened {program}")
+    say(f"Opened {what} in {program}" if what else f"Opened {program}")
 
 
 def _meant(text: str) -> tuple[Path | None, str]:
@@ -81,4 +79,4 @@ def _create(path: Path, runtime: str | None) -> None:
         written = run_interruptible(partial(create_notebook_file, path, runtime, "runt"))
     except RuntimedError as error:
         raise fail(_ACTION, error) from error
-    click.echo(f"Created {tilde(written)}")
+    say(f"Created {tilde(written)}")

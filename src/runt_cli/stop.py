@@ -27,7 +27,7 @@ def stop(notebooks: tuple[str, ...], every: bool, as_json: bool) -> None:
     """
     from runt_cli.failure import FAILED
     from runt_cli.stopping import stop_notebooks
-    from runt_cli.terminal import show_json, tilde
+    from runt_cli.terminal import say, show_json, tilde
 
     if every == bool(notebooks):
         raise click.UsageError("Name the notebooks to stop, or pass --all.")
@@ -38,8 +38,8 @@ def stop(notebooks: tuple[str, ...], every: bool, as_json: bool) -> None:
         click.echo("No open notebooks.")
     for result in results:
         if not result["stopped"]:
-            click.echo(result["error"], err=True)
+            say(result["error"], err=True)
         elif not as_json:
-            click.echo(f"Shutdown notebook: {tilde(result['notebook_id'])}")
+            say(f"Shutdown notebook: {tilde(result['notebook_id'])}")
     if not all(result["stopped"] for result in results):
         raise click.exceptions.Exit(FAILED)

@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -18,7 +18,15 @@ import click
 if TYPE_CHECKING:
     from runt_cli.table import Column
 
-__all__ = ["is_terminal", "show_json", "show_table", "tilde", "uses_colour", "without_colour"]
+__all__ = [
+    "is_terminal",
+    "say",
+    "show_json",
+    "show_table",
+    "tilde",
+    "uses_colour",
+    "without_colour",
+]
 
 _CONTROL_SEQUENCE = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])"
@@ -49,10 +57,37 @@ def without_colour(text: str) -> str:
 
 
 def show_json(value: object) -> None:
-    """Print a value as JSON, indented by two spaces."""
+    """Print a value as JSON, indented by two spaces.
+
+    Names of files and variables need be no Unicode; what can't be in JSON is spelt out.
+    """
     import orjson
 
-    click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+    try:
+        content = orjson.dumps(value, option=orjson.OPT_INDENT_2)
+    except orjson.JSONEncodeError:
+        content = orjson.dumps(_as_unicode(value), option=orjson.OPT_INDENT_2)
+    click.echo(content.decode())
+
+
+def _as_unicode(value: object) -> object:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, Mapping):
+        return {_as_unicode(key): _as_unicode(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_as_unicode(each) for each in value]
+    return value
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print one line that does nothing to a terminal but be read.
+
+    Names, paths and reasons come from others: what they hold that can't be seen is spelt out.
+    """
+    from runt_cli.table import printable
+
+    click.echo(printable(text), err=err)
 
 
 def tilde(path: str) -> str:

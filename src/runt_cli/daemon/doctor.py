@@ -70,14 +70,15 @@ def doctor(fix: bool, as_json: bool) -> None:
 
 
 def _show(report: Report, *, fix: bool) -> None:
+    from runt_cli.table import printable
     from runt_cli.terminal import tilde
 
     click.echo(_styled("runtimed Health Check", bold=True))
     for key, check in report.checks().items():
         if key == "quarantine" and check["status"] == "ok":
             continue
-        place = tilde(check["path"]) if check["path"] else ""
-        parts = [place, _badge(check["status"]), check["detail"] or ""]
+        place = printable(tilde(check["path"])) if check["path"] else ""
+        parts = [place, _badge(check["status"]), printable(check["detail"] or "")]
         click.echo(f"{_LABELS[key]:<20} {' '.join(filter(None, parts))}")
     click.echo(f"\nDiagnosis: {report.diagnosis}")
     _show_findings("Wrong:", [one for one in report.findings if one.is_wrong])
@@ -86,24 +87,25 @@ def _show(report: Report, *, fix: bool) -> None:
     if fine := [one for one in report.findings if one.status == "ok"]:
         click.echo("\nChecked:")
         for one in fine:
-            click.echo(f"  {_badge('ok')} {one.what}")
+            click.echo(f"  {_badge('ok')} {printable(one.what)}")
     if not fix and report.can_be_mended:
         click.echo("\nRun 'runt doctor --fix' to attempt automatic repair.")
 
 
 def _show_findings(title: str, findings: list[Finding]) -> None:
-    from runt_cli.terminal import tilde
+    from runt_cli.table import printable
+    from runt_cli.terminal import say, tilde
 
     if not findings:
         return
     click.echo(f"\n{title}")
     for one in findings:
         place = f" ({tilde(str(one.path))})" if one.path else ""
-        click.echo(f"  {_badge(one.status)} {one.what}{place}")
+        click.echo(f"  {_badge(one.status)} {printable(one.what + place)}")
         remedy = one.remedy if one.is_wrong else ""
         for label, text in (("why", one.why), ("done", one.done), ("to do", remedy)):
             if text:
-                click.echo(f"      {label}: {text}")
+                say(f"      {label}: {text}")
 
 
 def _badge(status: str) -> str:

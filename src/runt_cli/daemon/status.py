@@ -137,7 +137,7 @@ def _show_contents(report: dict[str, Any]) -> None:
 
 def _show_places(looked: Looked) -> None:
     from runt_cli.daemon.status_report import acting_variables, settings_trouble
-    from runt_cli.terminal import tilde
+    from runt_cli.terminal import say, tilde
     from runtimed.paths import settings_folder
 
     places = looked.report["paths"]
@@ -158,7 +158,7 @@ def _show_places(looked: Looked) -> None:
         click.echo()
         click.echo("Variables that act:")
         for name, value in variables.items():
-            click.echo(f"  {name}={value}")
+            say(f"  {name}={value}")
 
 
 def _title(text: str) -> None:
@@ -170,7 +170,9 @@ def _title(text: str) -> None:
 
 
 def _line(label: str, value: str) -> None:
-    click.echo(f"{label:<19} {value}".rstrip())
+    from runt_cli.terminal import say
+
+    say(f"{label:<19} {value}".rstrip())
 
 
 def _yes_no(value: bool) -> str:

@@ -80,6 +80,7 @@ def _chosen(digits: str | None, everything: bool, stale: bool) -> list[WorktreeS
     """What is to be removed; says so when that is nothing."""
     from runt_cli.dev.worktree_states import worktree_states
     from runt_cli.failure import Fail
+    from runt_cli.terminal import say
     from runtimed.errors import StateDirectoryUnusable
     from runtimed.paths import workspace_path, worktree_hash
 
@@ -105,7 +106,7 @@ def _chosen(digits: str | None, everything: bool, stale: bool) -> list[WorktreeS
     assert workspace is not None, "development mode has a workspace, or fails"
     here = [state for state in states if state.hash == worktree_hash(workspace)]
     if not here:
-        click.echo(f"No worktree state to clean for {workspace} (hash: {worktree_hash(workspace)})")
+        say(f"No worktree state to clean for {workspace} (hash: {worktree_hash(workspace)})")
     return here
 
 
@@ -125,6 +126,7 @@ def _delete(chosen: list[WorktreeState]) -> None:
     from runt_cli.daemon.process import stop_daemon
     from runt_cli.dev.worktree_states import remove
     from runt_cli.failure import Fail
+    from runt_cli.terminal import say
     from runtimed.errors import RuntimedError
 
     done = 0
@@ -135,7 +137,7 @@ def _delete(chosen: list[WorktreeState]) -> None:
             remove(state)
         except (OSError, RuntimedError, Fail) as error:
             reason = " ".join(str(error).split())
-            click.echo(f"Failed to delete {state.hash}: {reason}", err=True)
+            say(f"Failed to delete {state.hash}: {reason}", err=True)
         else:
             click.echo(f"Deleted {state.hash}")
             done += 1

@@ -45,7 +45,7 @@ def clean(older_than: float | None, everything: bool, dry_run: bool, as_json: bo
 
     from runt_cli.env.amounts import size
     from runt_cli.failure import fail
-    from runt_cli.terminal import show_json, tilde
+    from runt_cli.terminal import say, show_json, tilde
     from runtimed.environments import inventory
     from runtimed.environments.cache_folders import default_cache_folder
     from runtimed.paths import cache_root
@@ -71,7 +71,7 @@ def clean(older_than: float | None, everything: bool, dry_run: bool, as_json: bo
         return
     word = "Would remove" if dry_run else "Removed"
     for one in removed:
-        click.echo(f"{word} {tilde(str(one.path))} ({size(one.size)})")
+        say(f"{word} {tilde(str(one.path))} ({size(one.size)})")
     count = "1 environment" if len(removed) == 1 else f"{len(removed)} environments"
     click.echo(f"{word} {count}, {size(freed)}.")
 

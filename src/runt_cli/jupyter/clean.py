@@ -29,6 +29,7 @@ def clean(timeout: float, dry_run: bool, as_json: bool) -> None:
       runt jupyter clean --dry-run
       runt jupyter clean
     """
+    from runt_cli.terminal import say
     from runtimed.jupyter.cleaning import clean_connection_files
 
     done = clean_connection_files(timeout=timeout, dry_run=dry_run)
@@ -40,9 +41,9 @@ def clean(timeout: float, dry_run: bool, as_json: bool) -> None:
         show_json({"removed": removed, "alive": done.alive, "errors": errors, "dry_run": dry_run})
         return
     for path in done.removed:
-        click.echo(f"{'Would remove' if dry_run else 'Removed'}: {path}")
+        say(f"{'Would remove' if dry_run else 'Removed'}: {path}")
     for file in done.errors:
-        click.echo(f"Skipped {file.path}: {file.reason}", err=True)
+        say(f"Skipped {file.path}: {file.reason}", err=True)
     failed, stale = len(done.errors), len(done.removed)
     counts = f"{done.alive} alive, {failed} error{'' if failed == 1 else 's'}"
     if dry_run:

@@ -22,6 +22,7 @@ def interrupt(kernel_id: str, as_json: bool) -> None:
     import trio
 
     from runt_cli.jupyter.which_kernel import meant_kernel
+    from runt_cli.terminal import say
     from runtimed.jupyter.ending import interrupt_kernel
 
     kernel = meant_kernel(kernel_id, "runt interrupt")
@@ -31,4 +32,4 @@ def interrupt(kernel_id: str, as_json: bool) -> None:
 
         show_json({"kernel_id": kernel.kernel_id, "interrupted": True})
         return
-    click.echo(f"Interrupt sent to kernel {kernel.kernel_id}")
+    say(f"Interrupt sent to kernel {kernel.kernel_id}")

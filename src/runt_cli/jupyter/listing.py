@@ -9,7 +9,7 @@ import click
 
 from runt_cli.asking import daemon_client
 from runt_cli.failure import Fail, fail
-from runt_cli.terminal import show_json, show_table, tilde
+from runt_cli.terminal import say, show_json, show_table, tilde
 from runtimed.errors import DaemonUnreachable, RuntimedError
 from runtimed.jupyter.connection_files import CHANNELS
 from runtimed.jupyter.discovery import Discovery, JupyterKernel, find_jupyter_kernels
@@ -153,4 +153,4 @@ def _show_all(rooms: Sequence[dict[str, Any]], found: Discovery) -> None:
     if not found.kernels and not rooms:
         click.echo(_EMPTY)
     for file in found.skipped:
-        click.echo(f"Skipped {tilde(str(file.path))}: {file.reason}", err=True)
+        say(f"Skipped {tilde(str(file.path))}: {file.reason}", err=True)

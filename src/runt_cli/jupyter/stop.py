@@ -31,7 +31,7 @@ def stop(kernel_id: str | None, all_: bool, as_json: bool) -> None:
         raise click.UsageError("Either a kernel ID or --all, not both.")
     if kernel_id is None and not all_:
         raise click.UsageError("Either provide a kernel ID or use --all to stop all kernels")
-    from runt_cli.terminal import show_json
+    from runt_cli.terminal import say, show_json
 
     results = _stop_all(quiet=as_json) if kernel_id is None else [_stop_one(kernel_id)]
     failed = [each for each in results if each["error"] is not None]
@@ -41,7 +41,7 @@ def stop(kernel_id: str | None, all_: bool, as_json: bool) -> None:
     elif kernel_id is not None:
         name = results[0]["kernel_id"]
         what = "stopped" if stopped else "was not running; its file is removed"
-        click.echo(f"Kernel with ID {name} {what}")
+        say(f"Kernel with ID {name} {what}")
     elif stopped:
         click.echo(f"Stopped {len(stopped)} kernel{'' if len(stopped) == 1 else 's'}")
     elif not failed:
@@ -70,6 +70,7 @@ def _stop_all(*, quiet: bool) -> list[dict[str, Any]]:
     """Stop those that `start` has started, side by side, and say of each when it has ended."""
     import trio
 
+    from runt_cli.terminal import say
     from runtimed.errors import RuntimedError
     from runtimed.jupyter.connection_files import kernel_id_of, read_connection_file
     from runtimed.jupyter.ending import stop_kernel
@@ -88,11 +89,11 @@ def _stop_all(*, quiet: bool) -> list[dict[str, Any]]:
             stopped = await stop_kernel(read_connection_file(path))
             results.append(_result(name, stopped))
             if stopped and not quiet:
-                click.echo(f"Stopped {name}")
+                say(f"Stopped {name}")
         except RuntimedError as error:
             results.append(_result(name, False, str(error)))
             if not quiet:
-                click.echo(f"Failed to stop {name}: {error}", err=True)
+                say(f"Failed to stop {name}: {error}", err=True)
 
     trio.run(stop_all)
     return results
