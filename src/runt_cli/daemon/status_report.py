@@ -38,6 +38,7 @@ _OPTIONAL = ("uv_error", "conda_error", "uv_warm_kernels", "uv_warm_kernels_targ
 
 #: Variables beside those of our own that decide where things lie or what is logged.
 _FOREIGN = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "RUST_LOG", "JUPYTER_RUNTIME_DIR")
+_HIDDEN = "(not shown, for it may hold credentials)"
 _OWN = ("RUNTIMED_", "RUNT_", "CONDUCTOR_WORKSPACE_")
 
 
@@ -96,9 +97,14 @@ def open_rooms() -> list[dict[str, Any]] | None:
 
 
 def acting_variables() -> dict[str, str]:
-    """The variables of this environment that change which daemon is meant, or what one does."""
+    """The variables of this environment that change which daemon is meant, or what one does.
+
+    What may hold credentials is not shown: people send others what a status says.
+    """
+    from runtimed.credentials import is_secret
+
     return {
-        name: value
+        name: _HIDDEN if name not in _VARIABLES and is_secret(name, value) else value
         for name, value in sorted(os.environ.items())
         if name in _FOREIGN or name.startswith(_OWN)
     }

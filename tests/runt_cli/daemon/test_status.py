@@ -97,3 +97,19 @@ def test_settings_that_do_not_count_are_told(runt: Runt, content: str, told: str
     assert f"  Settings:         ~/config/nteract/settings.json{told}" in [
         line.replace("  Settings:          ", "  Settings:         ") for line in lines
     ]
+
+
+def test_variables_that_may_hold_credentials_are_not_shown(
+    runt: Runt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNTIMED_CONDA_CHANNELS", "https://host/t/hush/channel")
+    monkeypatch.setenv("RUNTIMED_CONDA_CHANNEL_ALIAS", "https://me:hush@host")
+    monkeypatch.setenv("RUNTIMED_AGENT_TOKEN", "hush")
+    monkeypatch.setenv("RUNT_TRUST_KEY_PATH", "/home/me@work/key")
+    monkeypatch.setenv("RUNTIMED_WARM_KERNELS", "3")
+    shown = runt("status").stdout
+    assert "hush" not in shown
+    assert "hush" not in runt("status", "--json").stdout
+    assert "  RUNTIMED_AGENT_TOKEN=(not shown, for it may hold credentials)\n" in shown
+    assert "  RUNT_TRUST_KEY_PATH=/home/me@work/key\n" in shown
+    assert "  RUNTIMED_WARM_KERNELS=3\n" in shown
