@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -21,29 +20,15 @@ def planted(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("version", sorted({(3, 10), sys.version_info[:2]}))
-def test_modules_in_the_current_folder_are_not_imported(
-    planted: Path, version: tuple[int, int]
-) -> None:
-    done = subprocess.run(
-        own_program("runtimed", "run", "--help", version=version),
-        cwd=planted,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "--socket" in done.stdout
-    assert "runtimed run" in done.stdout
-
-
-def test_daemon_run_imports_nothing_from_beside_notebooks(planted: Path) -> None:
-    done = subprocess.run(
-        own_program("runt_cli", "daemon", "run", "--help"),
-        cwd=planted,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+@pytest.mark.parametrize(
+    "command",
+    [
+        own_program("runtimed", "run", "--help", version=(3, 10)),
+        own_program("runtimed", "run", "--help"),
+        own_program("runt_cli", "daemon", "run", "--help"),  # starts another in its place
+    ],
+)
+def test_modules_in_the_current_folder_are_not_imported(planted: Path, command: list[str]) -> None:
+    done = subprocess.run(command, cwd=planted, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "--socket" in done.stdout

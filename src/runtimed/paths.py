@@ -19,6 +19,7 @@ from pathlib import Path
 import attrs
 
 from runtimed.errors import StateDirectoryUnusable
+from runtimed.info_file import read_info_file
 
 __all__ = [
     "MAX_SOCKET_PATH",
@@ -228,17 +229,8 @@ def _own_socket(base: Path) -> Path:
 
 def _told_socket(info: Path) -> Path | None:
     """The socket that an info file names: a daemon may have been given another with a flag."""
-    try:
-        content = info.read_bytes()
-    except OSError:
-        return None
-    import orjson
-
-    try:
-        endpoint = orjson.loads(content)["endpoint"]
-        return Path(endpoint) if Path(endpoint).is_absolute() else None
-    except (ValueError, TypeError, KeyError):
-        return None
+    endpoint = (read_info_file(info) or {}).get("endpoint")
+    return Path(endpoint) if endpoint is not None and Path(endpoint).is_absolute() else None
 
 
 def default_socket_path() -> Path:

@@ -57,6 +57,7 @@ def start(paths: Paths) -> None:
                 "'runt daemon restart' puts the service in its place."
             )
         return
+    _see_no_stranger(paths)
     if _takes_connections(paths):
         raise Fail(
             f"The daemon (pid {daemon_pid(paths) or 'unknown'}) runs and does not answer. "
@@ -141,7 +142,17 @@ def _start_or_detach(service: Service, paths: Paths) -> bool:
 
 
 def _start_detached(paths: Paths) -> None:
+    _see_no_stranger(paths)
     click.echo(f"Daemon started (pid {start_daemon(paths)}).")
+
+
+def _see_no_stranger(paths: Paths) -> None:
+    """Raises: Fail where something listens that is no daemon: nothing here could end it."""
+    if _takes_connections(paths) and not is_alive(paths) and not DaemonClient(paths.socket).ping():
+        raise Fail(
+            f"Another program, no daemon of yours, listens at {paths.socket}. End that, or set "
+            "RUNTIMED_SOCKET_PATH to another place"
+        )
 
 
 def _takes_connections(paths: Paths) -> bool:

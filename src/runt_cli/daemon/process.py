@@ -22,6 +22,7 @@ import click
 from runt_cli.failure import DAEMON_NOT_RUNNING, Fail
 from runtimed.client.daemon_client import DaemonClient
 from runtimed.errors import RuntimedError
+from runtimed.info_file import read_info_file
 from runtimed.paths import Paths
 
 if TYPE_CHECKING:
@@ -48,13 +49,7 @@ _READY_LIMIT = 20.0
 
 def daemon_info(paths: Paths) -> dict[str, Any] | None:
     """What the info file says, also when its daemon is long gone; None without a readable one."""
-    import orjson
-
-    try:
-        info = orjson.loads(paths.info.read_bytes())
-    except (OSError, ValueError):
-        return None
-    return info if isinstance(info, dict) else None
+    return read_info_file(paths.info)
 
 
 def is_alive(paths: Paths) -> bool:
@@ -84,8 +79,8 @@ def daemon_pid(paths: Paths) -> int | None:
     holder = _holder(paths)
     if holder is not None and holder.is_daemon:
         return holder.process.pid
-    pid = (daemon_info(paths) or {}).get("pid")
-    return pid if isinstance(pid, int) and pid > 1 else None
+    pid: int | None = (daemon_info(paths) or {}).get("pid")
+    return pid
 
 
 def _holder(paths: Paths) -> LockHolder | None:
@@ -162,11 +157,13 @@ def wait_ready(paths: Paths) -> int:
     """
     # The socket listens first; answering, and the info file, come a moment later.
     deadline = time.monotonic() + _READY_LIMIT
-    while (info := daemon_info(paths)) is None or not DaemonClient(paths.socket).ping():
+    while True:
+        pid: int | None = (daemon_info(paths) or {}).get("pid")
+        if pid is not None and DaemonClient(paths.socket).ping():
+            return pid
         if time.monotonic() > deadline:
             raise Fail(f"The daemon was started and does not answer, see {paths.log}")
         time.sleep(0.01)
-    return int(info["pid"])
 
 
 def stop_daemon(paths: Paths) -> int | None:

@@ -184,7 +184,8 @@ def _uptime(started_at: object) -> str:
 
     try:
         started = datetime.fromisoformat(str(started_at).replace("Z", "+00:00"))
-    except ValueError:
+        lasted = datetime.now(timezone.utc) - started
+    except (ValueError, TypeError):  # no time, or one of no known zone
         return "-"
-    minutes = max(0, int((datetime.now(timezone.utc) - started).total_seconds())) // 60
+    minutes = max(0, int(lasted.total_seconds())) // 60
     return f"{minutes // 60}h {minutes % 60}m"

@@ -17,14 +17,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import orjson
-
 from runtimed.errors import (
     DaemonUnreachable,
     NoServiceManager,
     ServiceFailed,
     StateDirectoryUnusable,
 )
+from runtimed.info_file import read_info_file
 from runtimed.own_programs import own_program
 from runtimed.paths import Paths, default_paths
 from runtimed.state_folder import check_state_folder, open_log
@@ -226,11 +225,9 @@ def _is_the_daemon(process: subprocess.Popen[bytes], paths: Paths) -> bool:
     """
     give_up = time.monotonic() + _RACE_TIMEOUT
     while process.returncode is None and time.monotonic() < give_up:
-        try:
-            if orjson.loads(paths.info.read_bytes())["pid"] == process.pid:
-                return True
-        except (OSError, ValueError, TypeError, KeyError):
-            pass  # not written yet, or what an earlier daemon left
+        # It may not be written yet, or be what an earlier daemon left.
+        if (read_info_file(paths.info) or {}).get("pid") == process.pid:
+            return True
         time.sleep(LOOK_AGAIN)
     return False
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import attrs
-import orjson
 
 from runtimed.client.connect import connect
 from runtimed.errors import (
@@ -24,6 +23,7 @@ from runtimed.errors import (
     RequestFailed,
     RuntimedError,
 )
+from runtimed.info_file import read_info_file
 from runtimed.paths import default_paths, paths_for_socket
 from runtimed.protocol import events, handshake, pool
 from runtimed.protocol.connection import NEED_DATA, Connection, Role
@@ -185,11 +185,8 @@ class DaemonClient:
 
     def _recorded_pid(self) -> int | None:
         """The process that the info file names, alive or not."""
-        try:
-            pid = orjson.loads(self._paths.info.read_bytes())["pid"]
-        except (OSError, ValueError, TypeError, KeyError):
-            return None
-        return pid if isinstance(pid, int) else None
+        pid: int | None = (read_info_file(self._paths.info) or {}).get("pid")
+        return pid
 
     def _process_is_alive(self) -> bool:
         pid = self._recorded_pid()

@@ -10,13 +10,13 @@ import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 import attrs
 import orjson
 
 from runtimed.daemon.lock_file import DAEMON, clear_holder, read_holder, write_holder
 from runtimed.errors import AnotherDaemonRunning, StateDirectoryUnusable
+from runtimed.info_file import read_info_file
 from runtimed.replacing import replace_file
 
 __all__ = ["DaemonInfo", "hold_lock", "now_text", "read_info", "record_workspace", "write_info"]
@@ -119,19 +119,12 @@ def _is_still(path: Path, descriptor: int) -> bool:
 
 def read_info(path: Path) -> DaemonInfo | None:
     """daemon.json as it is; None when it is missing or damaged."""
-    try:
-        value: Any = orjson.loads(path.read_bytes())
-        return DaemonInfo(
-            endpoint=str(value["endpoint"]),
-            pid=int(value["pid"]),
-            version=str(value["version"]),
-            started_at=str(value["started_at"]),
-            blob_port=value.get("blob_port"),
-            worktree_path=value.get("worktree_path"),
-            workspace_description=value.get("workspace_description"),
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    values = read_info_file(path) or {}
+    if not {"endpoint", "pid", "version", "started_at"} <= values.keys():
         return None
+    return DaemonInfo(
+        **{key: values[key] for key in attrs.fields_dict(DaemonInfo) if key in values}
+    )
 
 
 @contextlib.contextmanager

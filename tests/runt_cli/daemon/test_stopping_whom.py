@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,9 +13,10 @@ from pathlib import Path
 import orjson
 import pytest
 
-from runt_cli.daemon import process
+from runt_cli.daemon import control, process
 from runt_cli.daemon.process import daemon_pid, is_alive, stop_daemon
 from runt_cli.failure import Fail
+from runtimed.client.daemon_client import DaemonClient
 from runtimed.doctor.site import alone
 from runtimed.kernels.registry import record_process
 from runtimed.paths import Paths
@@ -90,3 +92,16 @@ def test_a_daemon_that_does_not_answer_is_ended(
         assert daemon_pid(paths) == deaf.pid
         assert stop_daemon(paths) == deaf.pid
         assert deaf.wait() == -9
+
+
+def test_another_program_at_the_socket_is_not_said_to_be_ended_by_us(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DaemonClient, "ping", lambda client: False)
+    with socket.socket(socket.AF_UNIX) as foreign:
+        foreign.bind(str(paths.socket))
+        foreign.listen()
+        with pytest.raises(Fail, match="Another program, no daemon of yours, listens at"):
+            control.start(paths)
+        with pytest.raises(Fail, match="Another program, no daemon of yours, listens at"):
+            control.restart(paths)
