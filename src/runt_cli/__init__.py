@@ -15,6 +15,7 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
+    _fill_missing_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A letter that the terminal has not is spelt out, as on stderr; it is no reason to fail.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -25,6 +26,25 @@ def main() -> None:
     except BrokenPipeError:
         code = _reader_gone()
     sys.exit(code)
+
+
+def _fill_missing_streams() -> None:
+    """Have nothing come from, and nothing go to, those that the shell has closed (`>&-`).
+
+    Something must take their numbers before the first socket does, which would be written to.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is not None:
+            continue
+        try:
+            os.fstat(number)
+        except OSError:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+            os.set_inheritable(number, True)
+        setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
 
 
 def _run() -> int:

@@ -35,7 +35,9 @@ def timeout_option(help: str) -> Callable[[F], F]:  # noqa: A002  # click's name
     )
 
 
-def kernel_options(*, default: str) -> Callable[[F], F]:
+def kernel_options(
+    *, default: str, kernels: str = "python, deno, or auto for what the notebook says"
+) -> Callable[[F], F]:
     """`--kernel TYPE` and `--env SOURCE`: what to start, and out of which environment."""
 
     def decorate(function: F) -> F:
@@ -51,7 +53,7 @@ def kernel_options(*, default: str) -> Callable[[F], F]:
             default=default,
             show_default=True,
             metavar="TYPE",
-            help="Type of kernel: python, deno, or auto for what the notebook says.",
+            help=f"Type of kernel: {kernels}.",
         )
         return kernel(env(function))
 

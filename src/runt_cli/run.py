@@ -55,6 +55,7 @@ def run(
     from runt_cli.asking import refuse_silent_daemon
     from runt_cli.failure import Fail
     from runt_cli.interruptible import run_interruptible
+    from runt_cli.running import told_when_stopped
     from runt_cli.saving import check_target
     from runt_cli.starting import check_kernel
     from runt_cli.terminal import show_json
@@ -74,17 +75,18 @@ def run(
     watcher = QuietWatcher(screen) if as_json else PrintingWatcher(screen)
 
     async def run_it() -> tuple[dict[str, Any], list[CellReport], Saved]:
-        return await _run(
-            path,
-            watcher,
-            name=name,
-            kernel=kernel,
-            env=env,
-            timeout=timeout,
-            allow_errors=allow_errors,
-            save=save,
-            output=output,
-        )
+        with told_when_stopped():
+            return await _run(
+                path,
+                watcher,
+                name=name,
+                kernel=kernel,
+                env=env,
+                timeout=timeout,
+                allow_errors=allow_errors,
+                save=save,
+                output=output,
+            )
 
     document, reports, saved = run_interruptible(run_it)
     failed = next((report for report in reports if report.failed), None)

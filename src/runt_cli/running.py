@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 import attrs
@@ -16,11 +17,12 @@ import trio
 
 from runtimed.client.async_session import stream_in_turn
 from runtimed.client.results import Cell, InputRequest, Output, QueueState
+from runtimed.errors import ConnectionLost, RuntimedError
 
 if TYPE_CHECKING:
     from runtimed import AsyncSession
 
-__all__ = ["CellReport", "Watcher", "run_cell", "run_cells"]
+__all__ = ["CellReport", "Watcher", "run_cell", "run_cells", "told_when_stopped"]
 
 #: A cell with this tag may fail, and the run goes on.
 RAISES_EXCEPTION = "raises-exception"
@@ -147,6 +149,17 @@ async def run_cell(
         duration=time.monotonic() - began,
         outputs=cell.outputs,
     )
+
+
+@contextmanager
+def told_when_stopped() -> Iterator[None]:
+    """Say of a notebook that somebody has stopped just that."""
+    try:
+        yield
+    except ConnectionLost as error:
+        if str(error) != "The notebook was closed":
+            raise
+        raise RuntimedError("The notebook was stopped by somebody while it was run") from error
 
 
 def _outcome(error: Output) -> tuple[str, str]:

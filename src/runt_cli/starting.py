@@ -14,7 +14,7 @@ from runtimed.errors import RuntimedError
 if TYPE_CHECKING:
     from runtimed import AsyncSession
 
-__all__ = ["as_typed", "check_kernel", "start_kernel"]
+__all__ = ["as_typed", "check_kernel", "close_notebook", "start_kernel"]
 
 #: What a text for programs says, and what a command line has for it.
 _SPELLINGS = (
@@ -67,6 +67,16 @@ async def start_kernel(session: AsyncSession, kernel: str, env: str, notebook: s
             raise RuntimedError(
                 f"{wrong}. To have another one, stop it first: runt stop {notebook}"
             )
+
+
+def close_notebook(notebook_id: str) -> None:
+    """Close a notebook that this command has made, and its kernel; what fails keeps nobody."""
+    from runt_cli.asking import WORK_LIMIT, daemon_client
+
+    try:
+        daemon_client(WORK_LIMIT).shutdown_notebook(notebook_id)
+    except (RuntimedError, OSError):
+        pass  # the daemon closes it itself, in a while
 
 
 def _not_as_asked(kernel: str, env: str, runs: str, source: str) -> str | None:

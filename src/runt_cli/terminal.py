@@ -36,15 +36,15 @@ _CONTROL_SEQUENCE = re.compile(
 _FRAME = "╭╮╰╯├┤┬┴┼─│…"
 
 
-def is_terminal(stream: IO[str]) -> bool:
-    """Whether a person is looking at this stream."""
+def is_terminal(stream: IO[str] | None) -> bool:
+    """Whether a person is looking at this stream; None is one that was closed from the start."""
     try:
-        return stream.isatty()
+        return stream is not None and stream.isatty()
     except ValueError:  # closed
         return False
 
 
-def uses_colour(stream: IO[str]) -> bool:
+def uses_colour(stream: IO[str] | None) -> bool:
     """Whether colour belongs on this stream: a terminal, unless NO_COLOR or TERM=dumb is set."""
     return (
         is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

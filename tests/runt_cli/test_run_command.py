@@ -248,6 +248,48 @@ def test_exec_fails_when_the_code_does(daemon_home: DaemonHome) -> None:
     assert done.stderr.splitlines()[-1] == "NameError: name 'nonsense' is not defined"
 
 
+def test_exec_of_a_file_s_name_says_how_a_file_is_run_and_leaves_nothing_open(
+    daemon_home: DaemonHome, tmp_path: Path
+) -> None:
+    (tmp_path / "nofile.py").write_text("1")
+    done = daemon_home.runt("exec", "nofile.py", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "nofile.py is a file. To run what is in it: runt exec - < nofile.py"
+    )
+    open_ones = json.loads(daemon_home.runt("notebooks", "--json").stdout)
+    assert not [room for room in open_ones if room["path"] is None]
+
+
+@pytest.mark.parametrize("command", ["ps", "exec 'print(1)'", "ps --json"])
+def test_a_closed_stdout_is_one_that_nobody_reads(daemon_home: DaemonHome, command: str) -> None:
+    done = daemon_home.run("bash", "-c", f"{sys.executable} -m runt_cli {command} >&- <&-")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_run_in_a_notebook_that_is_stopped_says_so(
+    daemon_home: DaemonHome, tmp_path: Path
+) -> None:
+    notebook = _notebook(
+        tmp_path / "n.ipynb", "import time\nprint('begun', flush=True)\ntime.sleep(600)"
+    )
+    running = subprocess.Popen(
+        [sys.executable, "-m", "runt_cli", "run", str(notebook)],
+        env=daemon_home.env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert running.stdout is not None
+    assert running.stdout.readline() == "begun\n"
+    daemon_home.runt("stop", str(notebook))
+    _, err = running.communicate(timeout=60)
+    assert (running.returncode, err) == (
+        1,
+        "Error: The notebook was stopped by somebody while it was run\n",
+    )
+
+
 def test_output_comes_while_the_cell_runs(daemon_home: DaemonHome, tmp_path: Path) -> None:
     go = tmp_path / "go"
     code = (

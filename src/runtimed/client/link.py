@@ -77,6 +77,8 @@ class Link:
         self._connection = connection
         self._scope = trio.CancelScope(shield=shield)
         self._closing = False
+        self._echoes = False  # the daemon says which request it answers
+        self._last_words: str | None = None  # why the daemon is about to end the connection
         self._finished = trio.Event()
         self._ids = itertools.count(1)
         self._pending: dict[int | str, Callable[[Answer], None]] = {}
@@ -129,7 +131,7 @@ class Link:
         Raises: ConnectionLost, or RuntimedError "Not connected" after `close`.
         """
         if not self.alive:
-            raise self._error()
+            raise self.error()
         number = next(self._ids)
         data = self._connection.send(events.Request(request, number))
         self._pending[number] = deliver
@@ -192,7 +194,7 @@ class Link:
 
     def listen(self, listener: Listener) -> None:
         if not self.alive:
-            raise self._error()
+            raise self.error()
         self._listeners[listener] = None
 
     def unlisten(self, listener: Listener) -> None:
@@ -205,7 +207,7 @@ class Link:
         """
         while not condition():
             if not self.alive:
-                raise self._error()
+                raise self.error()
             await self._synced.park()
 
     async def caught_up(self, heads: Iterable[str], timeout: float) -> None:
@@ -312,13 +314,15 @@ class Link:
 
     def _answer(self, response: responses.NotebookResponse, number: int | str | None) -> None:
         if number is None:
-            # An older daemon answers in order; a departing one tells its reason to whoever is
-            # there.
+            if isinstance(response, responses.Error) and (self._echoes or not self._pending):
+                self._last_words = response.error  # everybody hears it when the connection ends
+                return
+            # An older daemon answers in order.
             number = next(iter(self._pending), None)
             if number is None:
-                if isinstance(response, responses.Error):
-                    log.warning("the daemon says error=%r", response.error)
                 return
+        else:
+            self._echoes = True
         deliver = self._pending.pop(number, None)
         if deliver is not None:
             deliver(response)
@@ -354,17 +358,20 @@ class Link:
 
     # The end
 
-    def _error(self) -> RuntimedError:
-        return RuntimedError("Not connected") if self._closing else ConnectionLost()
+    def error(self) -> RuntimedError:
+        """Why it is not alive."""
+        if self._closing:
+            return RuntimedError("Not connected")
+        return ConnectionLost(self._last_words) if self._last_words else ConnectionLost()
 
     def _end(self) -> None:
         self.alive = False
         pending, self._pending = self._pending, {}
         for deliver in pending.values():
-            deliver(self._error())
+            deliver(self.error())
         listeners, self._listeners = self._listeners, {}
         for listener in listeners:
-            listener.end(self._error())
+            listener.end(self.error())
         self._synced.unpark_all()
 
     def _drop_in_child(self) -> None:

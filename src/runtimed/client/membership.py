@@ -240,7 +240,7 @@ class Membership:
         if link is None:
             raise RuntimedError("Not connected")
         if not link.alive:
-            raise ConnectionLost
+            raise link.error()
         if link.token is not trio.lowlevel.current_trio_token():
             raise RuntimeError("this session was connected in another event loop; use it there")
         return link

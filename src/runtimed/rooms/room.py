@@ -503,13 +503,13 @@ class Room:
                 await self._wait_unused_or_closed()
                 self.ending = True
                 for peer in self.peers:
-                    peer.dismiss("The notebook was closed")
+                    peer.dismiss("The notebook was closed", tell=True)
                 await self.stop_kernel()
                 self._nursery.cancel_scope.cancel()
         finally:
             self.ending = True
             for peer in self.peers:
-                peer.dismiss("The notebook was closed")
+                peer.dismiss("The notebook was closed", tell=self._close.is_set())
             try:
                 await self._save_last()
             finally:
