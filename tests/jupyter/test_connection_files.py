@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +115,12 @@ def test_a_folder_gives_its_connection_files_newest_first(tmp_path: Path) -> Non
 def test_the_runtime_folder_is_jupyters(tmp_path: Path) -> None:
     assert runtime_folder({"JUPYTER_RUNTIME_DIR": "/r", "HOME": "/h"}) == Path("/r")
     assert runtime_folder({"JUPYTER_DATA_DIR": "/d", "HOME": "/h"}) == Path("/d/runtime")
+    # Without a home of its own a variable can't be what the user's folder is found by.
+    home = pwd.getpwuid(os.getuid()).pw_dir
+    data = "Library/Jupyter" if sys.platform == "darwin" else ".local/share/jupyter"
+    for environ in ({}, {"HOME": ""}, {"HOME": "h"}, {"XDG_DATA_HOME": "relative"}):
+        assert runtime_folder(environ) == Path(home, data, "runtime")
+        assert Path(home, data) in data_folders(environ)
 
 
 def test_kernelspecs_are_looked_for_in_the_activated_environment_first() -> None:

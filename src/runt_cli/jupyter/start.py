@@ -16,7 +16,7 @@ def start(name: str | None, list_: bool, as_json: bool) -> None:
 
     NAME is that of a kernelspec, such as python3. Returns once the kernel answers. Its files, with
     the key and with what the process writes, are in Jupyter's runtime folder and readable by you
-    alone. It runs until it is stopped.
+    alone. It runs until it is stopped; one that Ctrl-C finds starting is ended.
 
     \b
     Examples:
@@ -28,9 +28,8 @@ def start(name: str | None, list_: bool, as_json: bool) -> None:
     if name is None:
         _list(as_json)
         return
-    import trio
-
-    from runt_cli.terminal import show_json
+    from runt_cli.interruptible import run_interruptible
+    from runt_cli.terminal import say, show_json
     from runtimed.jupyter.kernelspecs import find_kernelspec
     from runtimed.jupyter.starting import start_kernel, working_folder
 
@@ -45,10 +44,10 @@ def start(name: str | None, list_: bool, as_json: bool) -> None:
             file = str(connection.path)
             show_json({"kernel_id": connection.kernel_id, "connection_file": file})
             return
-        click.echo(f"Kernel started with ID: {connection.kernel_id}")
-        click.echo(f"Connection file: {connection.path}")
+        say(f"Kernel started with ID: {connection.kernel_id}")
+        say(f"Connection file: {connection.path}")
 
-    trio.run(start_it)
+    run_interruptible(start_it)
 
 
 def _list(as_json: bool) -> None:

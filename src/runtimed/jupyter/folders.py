@@ -1,6 +1,7 @@
 """Where Jupyter keeps connection files and kernelspecs.
 
 Source: jupyter_core, "Jupyter paths". Nothing here creates anything.
+Raises: StateDirectoryUnusable where no home folder is known.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+
+from runtimed.paths import home_folder
 
 __all__ = ["data_folders", "runtime_folder"]
 
@@ -40,9 +43,9 @@ def data_folders(
 def _user_data(environ: Mapping[str, str]) -> Path:
     if explicit := environ.get("JUPYTER_DATA_DIR"):
         return Path(explicit)
-    home = environ.get("HOME") or "/"
     if sys.platform == "darwin":
-        return Path(home) / "Library" / "Jupyter"
-    if data := environ.get("XDG_DATA_HOME"):
+        return home_folder(environ) / "Library" / "Jupyter"
+    # A relative one is ignored, as its specification has it.
+    if (data := environ.get("XDG_DATA_HOME", "")) and Path(data).is_absolute():
         return Path(data) / "jupyter"
-    return Path(home) / ".local" / "share" / "jupyter"
+    return home_folder(environ) / ".local" / "share" / "jupyter"

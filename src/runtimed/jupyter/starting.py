@@ -61,7 +61,8 @@ async def start_kernel(
     """Start a kernel in a folder and wait until it answers.
 
     tied: a Python kernel then ends by itself when this process has gone.
-    Raises: KernelStartFailed with the end of what the kernel wrote; nothing is left then.
+    Raises: KernelStartFailed with the end of what the kernel wrote; nothing is left then, nor after
+    being cancelled.
     """
     path = write_files(runtime_folder(environ), spec.name)
     try:
@@ -72,10 +73,13 @@ async def start_kernel(
     try:
         note_process(path, record_process(process.pid))
         connection = read_connection_file(path)
-        with trio.move_on_after(limit):
+        with trio.move_on_after(limit) as waiting:
             await _wait_answer(connection, process)
-            return StartedKernel(connection, process, log_of(path))
-        raise KernelStartFailed(f"Kernel did not respond within {limit:g}s" + _tail(path))
+        if waiting.cancelled_caught:
+            raise KernelStartFailed(f"Kernel did not respond within {limit:g}s" + _tail(path))
+        # A look at it can't be cancelled; whoever gave up meanwhile wants no kernel.
+        await trio.lowlevel.checkpoint_if_cancelled()
+        return StartedKernel(connection, process, log_of(path))
     except BaseException:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, 9)

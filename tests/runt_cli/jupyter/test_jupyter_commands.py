@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -127,6 +128,30 @@ def test_a_kernel_lives_from_start_to_stop(home: Home) -> None:
     assert (code, json.loads(out), err) == (0, {"kernel_id": name, "interrupted": True}, "")
     code, out, err = home.runt("stop", name[:-1])
     assert (code, out, err) == (0, f"Kernel with ID {name} stopped\n", "")
+    assert carrying(MARKER, str(home.folder)) == []
+    assert list(home.runtime.iterdir()) == []
+
+
+def test_an_interrupt_ends_a_kernel_that_starts(
+    home: Home, here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = home.folder / "kernels/deaf/kernel.json"
+    spec.parent.mkdir(parents=True)
+    spec.write_text('{"argv": ["sleep", "1000"], "display_name": "Deaf"}')
+    monkeypatch.setenv("JUPYTER_PATH", str(home.folder))
+    monkeypatch.setenv(MARKER, str(home.folder))
+    monkeypatch.chdir(home.folder)
+    popen = subprocess.Popen
+
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        """At the worst moment: it runs, and nobody knows yet."""
+        process = popen(*arguments, **options)
+        if arguments[0][0] == "sleep":
+            os.kill(os.getpid(), signal.SIGINT)
+        return process
+
+    monkeypatch.setattr("runtimed.jupyter.starting.subprocess.Popen", interrupted)
+    assert here("jupyter", "start", "deaf") == (130, "", "\n")
     assert carrying(MARKER, str(home.folder)) == []
     assert list(home.runtime.iterdir()) == []
 
