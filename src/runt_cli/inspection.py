@@ -26,6 +26,8 @@ _ACTION = "Failed to inspect notebook"
 #: Characters of a source that are shown, in JSON and on a line.
 _PREVIEW, _LINE = 80, 60
 
+_SOURCES = {"live_room": "open in the daemon", "persisted_file": "from the file"}
+
 
 def inspected(text: str, *, full_outputs: bool) -> dict[str, Any]:
     """What the daemon has of a notebook, open or saved.
@@ -101,7 +103,7 @@ def _preview(source: str, length: int) -> str:
 def show_inspection(found: dict[str, Any]) -> None:
     """Print a notebook: what it is, then a line for each cell and, indented, for each output."""
     click.echo(f"Notebook: {printable(tilde(found['notebook_id']))}")
-    click.echo(f"Source: {found['source']}")
+    click.echo(f"Source: {_SOURCES.get(found['source'], found['source'])}")
     click.echo(f"Kernel: {_kernel(found['kernel_info'])}")
     click.echo(f"Cells ({len(found['cells'])}):")
     click.echo("-" * 60)

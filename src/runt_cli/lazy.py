@@ -55,17 +55,19 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that is meant. Raises: click.UsageError that names those spelt nearly so."""
+        """The command that is meant. Raises: click.UsageError that names what may have been."""
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            from difflib import get_close_matches
+            from runt_cli.other_words import help_command, meant_by
 
+            if args[0] == "help":
+                return "help", help_command(self), args[1:]
             listed = [name for names in self._sections.values() for name in names]
-            near = get_close_matches(args[0], listed, n=3, cutoff=0.7)
-            if not near:
+            meant = meant_by(f"{ctx.command_path} {args[0]}", args[0], listed)
+            if not meant:
                 raise
-            question = f"Did you mean {' or '.join(map(repr, near))}?"
+            question = f"Did you mean {' or '.join(map(repr, meant))}?"
             raise click.UsageError(f"{error.message} {question}", ctx) from None
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:

@@ -133,7 +133,7 @@ def test_a_notebook_for_people(notebook: str) -> None:
     assert (done.exit_code, done.stderr) == (0, "")
     assert done.stdout == (
         "Notebook: ~/my notebook.ipynb\n"
-        "Source: live_room\n"
+        "Source: open in the daemon\n"
         "Kernel: python (uv:prewarmed) - idle\n"
         "Cells (2):\n"
         "------------------------------------------------------------\n"
@@ -181,7 +181,7 @@ def test_a_notebook_as_json(notebook: str) -> None:
 def test_a_notebook_that_is_closed_is_shown_as_it_was_saved(notebook: str) -> None:
     done = run_command("inspect", "saved")
     assert done.stdout.splitlines()[1:4] == [
-        "Source: persisted_file",
+        "Source: from the file",
         "Kernel: none",
         "Cells (1):",
     ]

@@ -251,3 +251,13 @@ def test_a_daemon_of_an_older_version_says_what_it_can_not_do(pretend: Pretend) 
         "Failed to interrupt notebook: Daemon returned error: "
         'unknown request "interrupt_notebook"\n'
     )
+
+
+def test_flush_tells_a_person_what_it_waits_for(
+    pretend: Pretend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend(lambda request: pool.Pong() if isinstance(request, pool.Ping) else pool.Flushed())
+    assert run_command("daemon", "flush").stderr == ""
+    monkeypatch.setattr("runt_cli.terminal.is_terminal", lambda stream: True)
+    told = "Waiting for the daemon to delete the pooled environments...\n"
+    assert run_command("daemon", "flush").stderr == told

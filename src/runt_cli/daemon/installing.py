@@ -31,6 +31,10 @@ def install_service(paths: Paths, binary: Path | None, *, now: bool) -> None:
             "that stays, and run its `runt`; or name a daemon with --binary"
         )
     service.check_ours()
+    try:
+        service.state()  # so that nothing is announced where nothing can be done
+    except NoServiceManager as error:
+        raise _no_manager(error) from error
     version = version_of(program)
     was_installed = service.file.exists()
     click.echo(f"Installing {service.name} service...")
@@ -40,10 +44,7 @@ def install_service(paths: Paths, binary: Path | None, *, now: bool) -> None:
     try:
         changed = service.write(program)
     except NoServiceManager as error:
-        raise Fail(
-            f"No service manager runs here ({error}), so nothing was installed. "
-            "'runt daemon start' starts a daemon without one"
-        ) from error
+        raise _no_manager(error) from error
     if left_out := service.define(program).left_out:
         click.echo(
             f"Left out of the service, for they may hold credentials: {', '.join(left_out)}. "
@@ -85,6 +86,13 @@ def uninstall_service(paths: Paths) -> None:
     click.echo(f"Uninstalling {service.name} service...")
     service.remove()
     click.echo("Service uninstalled.")
+
+
+def _no_manager(error: NoServiceManager) -> Fail:
+    return Fail(
+        f"No service manager runs here ({error}), so nothing was installed. "
+        "'runt daemon start' starts a daemon without one"
+    )
 
 
 def _running_version(paths: Paths) -> object:

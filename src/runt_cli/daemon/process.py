@@ -146,7 +146,7 @@ def start_daemon(paths: Paths) -> int:
     """
     from runtimed.client.connect import ensure_daemon
 
-    paths = ensure_daemon(paths, use_service=False, start_named=True)
+    paths = ensure_daemon(paths, use_service=False, start_named=True, announce=False)
     return wait_ready(paths)
 
 

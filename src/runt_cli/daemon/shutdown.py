@@ -11,12 +11,15 @@ __all__ = ["shutdown"]
 def shutdown() -> None:
     """Ask the daemon to end, and wait until its process has gone.
 
+    This asks the daemon itself, and gives up on one that hangs; 'runt daemon stop' tells a service
+    manager to stop the service, where it is one, and ends one that hangs.
+
     \b
     Example:
       runt daemon shutdown
     """
-    from runt_cli.daemon.process import stop_daemon
-    from runt_cli.failure import DAEMON_NOT_RUNNING, Fail, fail
+    from runt_cli.daemon.process import not_running, stop_daemon
+    from runt_cli.failure import fail
     from runtimed.client.daemon_client import DaemonClient
     from runtimed.errors import DaemonSilent, RuntimedError
     from runtimed.paths import default_paths
@@ -29,8 +32,6 @@ def shutdown() -> None:
     except RuntimedError:
         pass
     if stop_daemon(paths) is None:
-        raise Fail(
-            f"Failed to shutdown daemon: no daemon answers at {paths.socket}", DAEMON_NOT_RUNNING
-        )
+        raise not_running()
     click.echo("Shutdown request sent")
     click.echo("Daemon stopped.")

@@ -182,10 +182,11 @@ def _yes_no(value: bool) -> str:
 def _uptime(started_at: object) -> str:
     from datetime import datetime, timezone
 
+    from runt_cli.env.amounts import ago
+
     try:
         started = datetime.fromisoformat(str(started_at).replace("Z", "+00:00"))
-        lasted = datetime.now(timezone.utc) - started
+        seconds = (datetime.now(timezone.utc) - started).total_seconds()
     except (ValueError, TypeError):  # no time, or one of no known zone
         return "-"
-    minutes = max(0, int(lasted.total_seconds())) // 60
-    return f"{minutes // 60}h {minutes % 60}m"
+    return ago(0.0, seconds)

@@ -11,6 +11,9 @@ __all__ = ["stop"]
 def stop() -> None:
     """Stop the daemon and all its kernels; returns when they are gone.
 
+    A service is stopped by its service manager, and a daemon that hangs is ended, killed if need
+    be; 'runt daemon shutdown' only asks the daemon itself.
+
     An installed service stays installed, and starts again at the next login or when a program needs
     it. In development mode this is the workspace's daemon and no other.
 

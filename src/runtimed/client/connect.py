@@ -110,9 +110,15 @@ def unreachable(paths: Paths, error: OSError) -> DaemonUnreachable:
 
 
 def ensure_daemon(
-    paths: Paths | None = None, *, use_service: bool = True, start_named: bool = False
+    paths: Paths | None = None,
+    *,
+    use_service: bool = True,
+    start_named: bool = False,
+    announce: bool = True,
 ) -> Paths:
     """See to it that a daemon answers, starting one if need be; where it answers. Blocks.
+
+    announce: say on stderr that one was started.
 
     A daemon whose socket was named explicitly is started with `start_named` alone: who names a
     socket runs the daemon.
@@ -129,7 +135,7 @@ def ensure_daemon(
                 raise unreachable(place, error)
         paths = paths.own()
         if not (use_service and _start_installed_service(paths)):
-            _start_daemon(paths)
+            _start_daemon(paths, announce=announce)
     return paths
 
 
@@ -187,7 +193,7 @@ def _say(text: str) -> None:
     print(f"runtimed: {text}", file=sys.stderr, flush=True)
 
 
-def _start_daemon(paths: Paths) -> None:
+def _start_daemon(paths: Paths, *, announce: bool) -> None:
     process = _spawn_watched(paths)
     give_up = time.monotonic() + _START_TIMEOUT
     try_again: float | None = None  # set while ours has ended, perhaps since another held the lock
@@ -207,7 +213,7 @@ def _start_daemon(paths: Paths) -> None:
         if try_again is not None and now >= try_again:
             process, try_again = _spawn_watched(paths), None
         time.sleep(LOOK_AGAIN)
-    if _is_the_daemon(process, paths):
+    if announce and _is_the_daemon(process, paths):
         _say(f"started a daemon (pid {process.pid}, log {paths.log})")
 
 

@@ -41,6 +41,7 @@ def test_start_ping_stop(fresh_daemon: Callable[..., DaemonHome]) -> None:
     assert started.returncode == 0, started.stderr
     pid = _json(home, "status")["daemon_info"]["pid"]
     assert started.stdout == f"Daemon started (pid {pid}).\n"
+    assert "pid" not in started.stderr
     assert home.runt("daemon", "start").stdout == f"Daemon already running (pid {pid}).\n"
     assert home.runt("daemon", "ping").stdout == "pong\n"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -113,3 +114,12 @@ def test_variables_that_may_hold_credentials_are_not_shown(
     assert "  RUNTIMED_AGENT_TOKEN=(not shown, for it may hold credentials)\n" in shown
     assert "  RUNT_TRUST_KEY_PATH=/home/me@work/key\n" in shown
     assert "  RUNTIMED_WARM_KERNELS=3\n" in shown
+
+
+def test_the_uptime_is_an_age_like_that_of_kernels(
+    runt: Runt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _answered(monkeypatch, runt, __version__)
+    started = datetime.now(timezone.utc) - timedelta(days=3, hours=2)
+    runt.paths.info.write_text(f'{{"pid": 7, "version": "1", "started_at": "{started}"}}')
+    assert "Uptime:             3 d\n" in runt("status").stdout
