@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 import click
 from click.shell_completion import (
@@ -72,12 +72,32 @@ complete -o nosort -F %(complete_func)s %(prog_name)s 2>/dev/null ||
     def source(self) -> str:
         return self.source_template % self.source_vars()
 
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """The words before the one at the cursor, and that one, put together again at colons.
+
+        Bash parts words at them, and replaces only what is behind the last.
+        """
+        args, last = super().get_completion_args()
+        words = _joined_at_colons([*args, last])
+        self._kept = words[-1][: words[-1].rfind(":") + 1] if ":" in (last, *args[-1:]) else ""
+        return words[:-1], words[-1]
+
     def format_completion(self, item: CompletionItem[str]) -> str:
         words = os.environ["COMP_WORDS"].split("\n")
         word = int(os.environ["COMP_CWORD"])
         quoted = word < len(words) and words[word][:1] in ("'", '"')
         value = item.value if quoted else _SPECIAL.sub(r"\\\1", item.value)
-        return f"{item.type},{value}"
+        return f"{item.type},{value.removeprefix(self._kept)}"
+
+
+def _joined_at_colons(pieces: Sequence[str]) -> list[str]:
+    words: list[str] = []
+    for piece in pieces:
+        if words and (piece == ":" or words[-1].endswith(":")):
+            words[-1] += piece
+        else:
+            words.append(piece)
+    return words
 
 
 add_completion_class(_Bash)
@@ -92,7 +112,9 @@ class _Candidates(click.types.StringParamType):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem[str]]:
-        given = ctx.params.get(param.name or "") or ()
+        given = ctx.params.get(param.name or "")
+        if not isinstance(given, tuple):  # what can be given once has a default at most
+            given = ()
         found: dict[str, CompletionItem[str]] = {}
         for item in self._find(incomplete):
             # What can't be part of a line is no use to a shell; what was given needs not be twice.
@@ -110,6 +132,10 @@ def give_candidates(command: click.Command) -> None:
             parameter.type = _Candidates(_open_notebooks if only_open else _notebooks)
         elif word == "ID":
             parameter.type = _Candidates(_jupyter_kernels)
+        elif word == "SOURCE":
+            parameter.type = _Candidates(_env_sources)
+        elif word == "TYPE":
+            parameter.type = _Candidates(_kernel_types)
 
 
 def _notebooks(text: str) -> Iterator[CompletionItem[str]]:
@@ -164,3 +190,17 @@ def _jupyter_kernels(text: str) -> Iterator[CompletionItem[str]]:
     for file in files:
         if (kernel_id := kernel_id_of(file)).startswith(text):
             yield CompletionItem(kernel_id)
+
+
+def _env_sources(text: str) -> Iterator[CompletionItem[str]]:
+    from runtimed.environments.wanted import EnvSource
+
+    for source in ("auto", *get_args(EnvSource)):
+        if source.startswith(text):
+            yield CompletionItem(source)
+
+
+def _kernel_types(text: str) -> Iterator[CompletionItem[str]]:
+    for kernel in ("python", "deno", "auto"):
+        if kernel.startswith(text):
+            yield CompletionItem(kernel)

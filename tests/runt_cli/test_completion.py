@@ -107,6 +107,23 @@ def test_bash_completes_files_without_a_daemon(pretend: Pretend, tmp_path: Path)
     assert nothing == []
 
 
+def test_bash_completes_environments_and_kernels() -> None:
+    kernels, deno, environments, behind, at_colon, after = _complete(
+        ["run", "--kernel", ""],
+        ["exec", "--kernel", "d"],
+        ["run", "--env", "u"],
+        ["run", "--env", "uv", ":", "p"],  # as bash parts it
+        ["run", "--env", "conda", ":"],
+        ["run", "--env", "uv", ":", "prewarmed", "--kernel", "p"],
+    )
+    assert kernels == ["python", "deno", "auto"]
+    assert deno == ["deno"]
+    assert environments == ["uv:inline", "uv:pep723", "uv:pyproject", "uv:prewarmed"]
+    assert behind == ["pep723", "pyproject", "prewarmed"]
+    assert at_colon == ["inline", "pixi", "env_yml", "prewarmed"]
+    assert after == ["python"]
+
+
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
 def test_other_shells_are_told_what_notebooks_are(
     pretend: Pretend, tmp_path: Path, shell: str
