@@ -411,7 +411,7 @@ async def test_who_still_waits_when_the_pool_ends_is_told(autojump_clock: MockCl
 async def test_what_was_given_back_is_removed_at_the_end_within_a_bound(
     autojump_clock: MockClock,
 ) -> None:
-    builder = MemoryBuilder(removing=1)
+    builder = MemoryBuilder(removing=2)
     async with running_pool(builder, target=2) as pool:
         await full(pool)
         early, late, later = [await pool.take() for _ in range(3)]

@@ -55,7 +55,7 @@ _SETTLE = 10.0
 _CLEANUP = 5.0
 
 #: Seconds at the end for removing copies of its own; what stays is the next daemon's to remove.
-_LAST_REMOVALS = 1.5
+_LAST_REMOVALS = 3.0
 
 _DAY = 86400.0
 _GIB = 2.0**30

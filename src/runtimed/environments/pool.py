@@ -29,7 +29,7 @@ _BUILDS_FIRST = 10.0
 _DELETING = 10.0
 
 #: Seconds at the end for removing what was given out; what stays is the next daemon's to remove.
-_LAST_REMOVALS = 1.5
+_LAST_REMOVALS = 3.0
 _PHASES_QUEUED = 64  # what is more is dropped, see _Listener
 
 #: Phases that come again and again, each making the one before it needless.
