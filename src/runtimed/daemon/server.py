@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import socket
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +21,7 @@ from runtimed.daemon.greeting import Greeting
 from runtimed.daemon.link import Link, PeerStalled
 from runtimed.daemon.pool_channel import PoolService, serve_pool, serve_pool_state
 from runtimed.daemon.settings_channel import serve_settings
-from runtimed.errors import NothingSaid, RemoteProtocolError, leaves
+from runtimed.errors import NothingSaid, RemoteProtocolError, StateDirectoryUnusable, leaves
 from runtimed.protocol import events, handshake
 from runtimed.settings.store import SettingsStore
 
@@ -41,9 +43,10 @@ _ORDINARY = (trio.BrokenResourceError, trio.ClosedResourceError, PeerStalled)
 def listening_socket(path: Path) -> Iterator[trio.SocketListener]:
     """A Unix socket that only this user can reach, from its first moment; removed at the end.
 
-    The singleton lock is held, so a socket that already lies there is stale.
+    The singleton lock is held, so a socket of ours that already lies there is stale.
+    Raises: StateDirectoryUnusable for what is no socket, or another program's.
     """
-    path.unlink(missing_ok=True)
+    _remove_stale(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         umask = os.umask(0o177)
@@ -56,6 +59,26 @@ def listening_socket(path: Path) -> Iterator[trio.SocketListener]:
     finally:
         path.unlink(missing_ok=True)
         sock.close()
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove a socket that nobody listens at, and nothing else."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise StateDirectoryUnusable(
+            f"{path} is in the way: it is no socket. Move it, or name another RUNTIMED_SOCKET_PATH"
+        )
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as looking:
+        looking.setblocking(False)  # one whose queue is full is somebody's, too
+        refused = looking.connect_ex(os.fspath(path)) in (errno.ECONNREFUSED, errno.ENOENT)
+    if not refused:
+        raise StateDirectoryUnusable(
+            f"Another program listens at {path}: end it, or name another RUNTIMED_SOCKET_PATH"
+        )
+    path.unlink(missing_ok=True)
 
 
 @attrs.frozen
