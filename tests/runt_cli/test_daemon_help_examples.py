@@ -15,6 +15,7 @@ from test_help_examples import examples
 
 from daemon_home import DaemonHome
 from runtimed.paths import default_paths
+from waiting import wait_until
 
 pytestmark = pytest.mark.real
 
@@ -55,3 +56,18 @@ def test_examples_work_as_they_stand(
             assert (example, code, errors) == (example, 0, "")
     assert home.process is not None
     assert home.process.wait(30) == 0
+
+
+def test_the_examples_of_daemon_run_are_daemons(bare_daemon: Callable[..., DaemonHome]) -> None:
+    home = bare_daemon()
+    runt = [sys.executable, "-m", "runt_cli"]
+    assert home.runt("daemon", "stop").returncode == 0
+    shown = subprocess.run([*runt, "daemon", "run", "-h"], capture_output=True, text=True)
+    _, _, listed = shown.stdout.partition("Examples:\n")
+    found = [line.strip() for line in listed.splitlines() if line.startswith("    runt")]
+    assert len(found) == 2
+    for example in found:
+        with subprocess.Popen([*runt, *shlex.split(example)[1:]], env=home.env) as daemon:
+            wait_until(lambda: home.runt("daemon", "ping").returncode == 0)
+            daemon.terminate()
+            assert daemon.wait(30) == 0

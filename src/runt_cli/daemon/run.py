@@ -22,7 +22,7 @@ def run(arguments: tuple[str, ...]) -> None:
 
     from runtimed.own_programs import own_program
 
-    if "--help" not in arguments:
+    if not {"-h", "--help"} & set(arguments):
         _mention_service()
     # This process becomes the daemon: signals and the process id are then the daemon's own.
     command = own_program("runtimed", "run", *arguments)

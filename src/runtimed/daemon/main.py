@@ -29,7 +29,11 @@ Examples:
 """
 
 
-@click.group(invoke_without_command=True, epilog=_EPILOG)
+@click.group(
+    invoke_without_command=True,
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.option(
     "--log-level",
     metavar="FILTER",
@@ -95,6 +99,11 @@ def run(
     """Run in the foreground until SIGTERM, SIGINT or a shutdown request.
 
     Exits with 0 then, with 75 when another daemon runs already, with 1 when this one can't start.
+
+    \b
+    Examples:
+      runt daemon run
+      runt daemon run --uv-pool-size 0 --conda-pool-size 0 --warm-kernels 0
     """
     from runtimed.daemon.config import Config, prepare_directories
     from runtimed.daemon.log import set_up_logging
