@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -341,27 +341,11 @@ async def test_a_kill_during_puts_leaves_no_partial_blob(tmp_path: Path, delay: 
         assert path.with_name(path.name + ".meta").exists()
 
 
-@pytest.fixture
-def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of one mebibyte."""
-    mount = shutil.which("mount")
-    if os.geteuid() != 0 or mount is None or sys.platform != "linux":
-        pytest.skip("needs root to mount a small disk")
-    where = tmp_path / "tiny"
-    where.mkdir()
-    options = ["-t", "tmpfs", "-o", "size=1m,mode=0700", "tmpfs", str(where)]
-    if subprocess.run([mount, *options], check=False, capture_output=True).returncode != 0:
-        pytest.skip("mounting is not allowed here")
-    try:
-        yield where
-    finally:
-        subprocess.run(["umount", str(where)], check=True)
-
-
 @pytest.mark.real
 async def test_a_full_disk_loses_nothing_and_is_filled_on_when_there_is_room(
-    tiny_disk: Path, nursery: trio.Nursery
+    small_disk: Callable[..., Path], nursery: trio.Nursery
 ) -> None:
+    tiny_disk = small_disk("size=1m")
     ballast = tiny_disk / "ballast"
     ballast.write_bytes(bytes(700_000))
     store = await nursery.start(BlobStore(tiny_disk / "blobs").run)

@@ -92,7 +92,9 @@ class Running(Editing, KernelControl):
         self._check_executable(link, cell_id)
         for _ in range(2):
             await self._start_kernel_if_needed()
-            stream = await self._stream_once(link, cell_id, limit, signal_only)
+            stream = await self._stream_once(
+                link, cell_id, limit, silence=limit, signal_only=signal_only
+            )
             if isinstance(stream, ExecutionEventStream):
                 return stream
             self._kernel.forget()
@@ -112,10 +114,9 @@ class Running(Editing, KernelControl):
                 # Whether the cell is ours must be known, also when the caller is cancelled now.
                 with trio.CancelScope(shield=True):
                     stream = await self._stream_once(
-                        link, cell_id, REQUEST_TIMEOUT, signal_only=False, alone=True
+                        link, cell_id, REQUEST_TIMEOUT, silence=math.inf, alone=True
                     )
                 if isinstance(stream, ExecutionEventStream):
-                    stream._timeout = math.inf
                     return stream
                 if stream is None:
                     raise RuntimedError("No kernel running")
@@ -125,9 +126,19 @@ class Running(Editing, KernelControl):
             link.unlisten(queue_is_free)
 
     async def _stream_once(
-        self, link: Link, cell_id: str, limit: float, signal_only: bool, *, alone: bool = False
+        self,
+        link: Link,
+        cell_id: str,
+        limit: float,
+        *,
+        silence: float,
+        signal_only: bool = False,
+        alone: bool = False,
     ) -> ExecutionEventStream | responses.QueueState | None:
-        """The events of a cell that is queued now; what is in its way; None without a kernel."""
+        """The events of a cell that is queued now; what is in its way; None without a kernel.
+
+        Units: seconds; `limit` to queue it, `silence` between two events of the stream.
+        """
         wake = Wake()
         execution = Execution(
             cell_id, wake.notify, lambda: _capture(link, cell_id), keep_events=True
@@ -139,7 +150,7 @@ class Running(Editing, KernelControl):
             link.unlisten(execution)
             raise
         if not execution.no_kernel and execution.busy is None:
-            return ExecutionEventStream(link, execution, wake, limit, signal_only)
+            return ExecutionEventStream(link, execution, wake, silence, signal_only)
         link.unlisten(execution)
         return execution.busy
 

@@ -15,6 +15,7 @@ from runtimed.doctor.aside import move_aside
 from runtimed.doctor.finding import Finding, ok
 from runtimed.doctor.site import Site, is_held, is_there
 from runtimed.paths import MAX_SOCKET_PATH
+from runtimed.processes import stat_fields
 
 __all__ = ["daemon", "info_file", "socket_file", "socket_path", "version", "whose"]
 
@@ -207,10 +208,5 @@ def _is_stopped(pid: int) -> bool:
 
 def _state(pid: int) -> str:
     """The letter that Linux has for the state of a process; '' where it is not known."""
-    if sys.platform != "linux":
-        return ""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return ""
-    return text[text.rindex(")") + 2 :][:1]
+    fields = stat_fields(pid) if sys.platform == "linux" else None
+    return fields[0] if fields else ""
