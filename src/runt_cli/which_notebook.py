@@ -23,7 +23,6 @@ __all__ = [
     "names_file",
     "not_found",
     "notebook_id_of",
-    "which_room",
 ]
 
 #: A room as `DaemonClient.list_rooms` describes it.
@@ -31,17 +30,6 @@ Room: TypeAlias = Mapping[str, Any]
 
 _SUFFIX = ".ipynb"
 _ID_BEGINNING = re.compile(r"[0-9A-Za-z_-]+")
-
-
-def which_room(text: str, rooms: Sequence[Room]) -> Room:
-    """The one open notebook that a user's text means.
-
-    Raises: Fail, for none as for several.
-    """
-    room = find_room(text, rooms)
-    if room is None:
-        raise not_found(text)
-    return room
 
 
 def find_room(text: str, rooms: Sequence[Room]) -> Room | None:

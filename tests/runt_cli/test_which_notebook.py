@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from runt_cli.failure import Fail
-from runt_cli.which_notebook import absolute_path, find_room, notebook_id_of, which_room
+from runt_cli.which_notebook import Room, absolute_path, find_room, not_found, notebook_id_of
 
 ONE = "0b2f6d1e-6a53-4d2b-9a0e-5c2f0f3e9a77"
 OTHER = "0b2f7777-1111-4d2b-9a0e-5c2f0f3e9a77"
@@ -18,6 +19,14 @@ OTHER = "0b2f7777-1111-4d2b-9a0e-5c2f0f3e9a77"
 def room(notebook_id: str, **more: Any) -> dict[str, Any]:
     path = notebook_id if notebook_id.startswith("/") else None
     return {"notebook_id": notebook_id, "path": path, "kernel_id": None} | more
+
+
+def which_room(text: str, rooms: Sequence[Room]) -> Room:
+    """The open notebook that is meant. Raises: what commands say of none, and of several."""
+    found = find_room(text, rooms)
+    if found is None:
+        raise not_found(text)
+    return found
 
 
 @pytest.fixture
